@@ -1,0 +1,1 @@
+"""The figures of docs/architecture.md, measured anew: `make bench`, or one module at a time."""

@@ -1,0 +1,1 @@
+"""Plain HTTP and JSON over a Unix socket."""

@@ -1,0 +1,251 @@
+"""The routes under /v1: plain HTTP + JSON, and NDJSON for records.
+
+Laws: only the routes of ROUTES exist; a name is checked by its pattern before any other
+room sees it; a body holds at most 64 KiB and must arrive within seconds; whatever goes wrong
+becomes {"error": code, "detail": text}, never a traceback to the caller.
+"""
+
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+import trio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from supervisor.api import openapi, schema
+from supervisor.api.ports import Fleet, Records
+from supervisor.api.streaming import NdJson
+from supervisor.errors import RequestError
+
+BODY_LIMIT = 64 * 1024
+BODY_TIMEOUT = 10.0
+#: Everything that comes through the socket is asked for by the operator.
+BY = "operator"
+
+T = TypeVar("T")
+
+
+def to_stderr(error: BaseException) -> None:
+    traceback.print_exception(error)
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the handlers act on.
+
+    `stop` begins the end of the whole supervisor and returns at once. When `closing` is set,
+    streams end. `report` hears of errors that are ours.
+    """
+
+    fleet: Fleet
+    records: Records
+    info: schema.Info
+    stop: Callable[[], None]
+    closing: trio.Event = field(default_factory=trio.Event)
+    report: Callable[[BaseException], None] = to_stderr
+
+
+Endpoint = Callable[[Api, Request], Awaitable[Response]]
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def _failure(
+    code: str, detail: str, status: int | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    answer = _json({"error": code, "detail": detail}, status or schema.STATUS.get(code, 500))
+    answer.headers.update(headers or {})
+    return answer
+
+
+async def _body(request: Request, kind: type[T]) -> T:
+    data = bytearray()
+    try:
+        with trio.fail_after(BODY_TIMEOUT):
+            async with aclosing(request.stream()) as chunks:
+                async for chunk in chunks:
+                    data += chunk
+                    if len(data) > BODY_LIMIT:
+                        raise RequestError("invalid", f"body: larger than {BODY_LIMIT} bytes")
+    except trio.TooSlowError:
+        raise RequestError("invalid", f"body: not complete after {BODY_TIMEOUT:g} s") from None
+    return schema.decode(bytes(data), kind)
+
+
+def _query(request: Request, kind: type[T]) -> T:
+    return schema.query(request.query_params.multi_items(), kind)
+
+
+def _name(request: Request) -> str:
+    name = request.path_params["name"]
+    try:
+        return msgspec.convert(name, schema.Name)
+    except msgspec.ValidationError:
+        raise RequestError("not-found", f'no container is called "{name[:80]}"') from None
+
+
+# ── what can be asked ──────────────────────────────────────────────────────────────────
+
+
+async def info(api: Api, request: Request) -> Response:
+    """Which supervisor this is."""
+    _query(request, schema.Nothing)
+    return _json(api.info)
+
+
+async def containers(api: Api, request: Request) -> Response:
+    """The state of all containers, or of those named."""
+    return _json(api.fleet.status(_query(request, schema.Names).name))
+
+
+async def container(api: Api, request: Request) -> Response:
+    """Everything known about one container."""
+    _query(request, schema.Nothing)
+    return _json(api.fleet.inspect(_name(request)))
+
+
+async def start(api: Api, request: Request) -> Response:
+    """Start a container; answers when that is done, with its state."""
+    return await _act(api, request, api.fleet.start)
+
+
+async def stop(api: Api, request: Request) -> Response:
+    """Stop a container; answers when nothing of it runs."""
+    return await _act(api, request, api.fleet.stop)
+
+
+async def restart(api: Api, request: Request) -> Response:
+    """Stop and start a container."""
+    return await _act(api, request, api.fleet.restart)
+
+
+async def _act(api: Api, request: Request, act: Callable[[str, str], Awaitable[None]]) -> Response:
+    name = _name(request)
+    await _body(request, schema.Nothing)
+    await act(name, BY)
+    return _json(api.fleet.status((name,)))
+
+
+async def kill(api: Api, request: Request) -> Response:
+    """Send a signal to a container's service."""
+    name = _name(request)
+    signal = schema.signal_name((await _body(request, schema.Kill)).signal)
+    await api.fleet.kill(name, signal, BY)
+    return _json(api.fleet.status((name,)))
+
+
+async def stop_all(api: Api, request: Request) -> Response:
+    """Stop the whole supervisor; answers that it has begun."""
+    await _body(request, schema.Nothing)
+    api.stop()
+    return _json(schema.Stopping(api.info.pid), 202)
+
+
+async def logs(api: Api, request: Request) -> Response:
+    """The containers' output, merged in time order."""
+    asked = _query(request, schema.LogsQuery)
+    names = _members(api, asked.name, strict=asked.follow)
+    chunks = api.records.read(names, last=asked.n, follow=asked.follow, output=True, events=asked.events)
+    return await _stream(api, chunks, follow=asked.follow)
+
+
+def _members(api: Api, names: list[str], *, strict: bool) -> list[str]:
+    """The names with those of services replaced by their replicas'.
+
+    What is no container any more may have left a log; only a follower must name what is there,
+    for its headers go out before a record is read (see _stream).
+    """
+    found: list[str] = []
+    for name in names:
+        try:
+            found += [each["name"] for each in api.fleet.status((name,))]
+        except RequestError:
+            if strict:
+                raise
+            found.append(name)
+    return found
+
+
+async def events(api: Api, request: Request) -> Response:
+    """The supervisor's own records."""
+    asked = _query(request, schema.EventsQuery)
+    chunks = api.records.read((), last=asked.n, follow=asked.follow, output=False, events=True)
+    return await _stream(api, chunks, follow=asked.follow)
+
+
+async def _stream(api: Api, chunks: AsyncGenerator[bytes], *, follow: bool) -> Response:
+    # The first chunk is awaited before the answer begins, so that an unknown name still becomes
+    # a 404. A follower may have nothing to read yet: it gets its headers at once.
+    first = b"" if follow else await anext(chunks, b"")
+    return NdJson(chunks, first, api.closing, api.report)
+
+
+async def describe(api: Api, request: Request) -> Response:
+    """This API, as OpenAPI 3.1 has it."""
+    _query(request, schema.Nothing)
+    return _json(openapi.document([(method, path, act) for method, path, act in ROUTES], api.info.version))
+
+
+ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
+    ("GET", "/v1/info", info),
+    ("GET", "/v1/containers", containers),
+    ("GET", "/v1/containers/{name}", container),
+    ("POST", "/v1/containers/{name}/start", start),
+    ("POST", "/v1/containers/{name}/stop", stop),
+    ("POST", "/v1/containers/{name}/restart", restart),
+    ("POST", "/v1/containers/{name}/kill", kill),
+    ("POST", "/v1/stop", stop_all),
+    ("GET", "/v1/logs", logs),
+    ("GET", "/v1/events", events),
+    ("GET", "/v1/openapi.json", describe),
+)
+
+
+# ── how it is answered ─────────────────────────────────────────────────────────────────
+
+
+def _answered(api: Api, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint with every error turned into an answer: one crash boundary a request."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(api, request)
+        except RequestError as error:
+            return _failure(error.code, error.detail)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except Exception as error:  # noqa: BLE001
+            # A bug in one request must not end supervision.
+            api.report(error)
+            return _failure("failed", f"internal error: {type(error).__name__}", 500)
+
+    return answer
+
+
+async def _unrouted(_request: Request, error: Exception) -> Response:
+    """No such path, or no such method on it."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    code, detail = {
+        404: ("not-found", "no such path: see /v1/openapi.json"),
+        405: ("invalid", "this path does not take that method: see /v1/openapi.json"),
+    }.get(status, ("failed", "the request could not be answered"))
+    return _failure(code, detail, status, headers)
+
+
+def application(api: Api) -> Starlette:
+    """The ASGI application."""
+    routes = [Route(path, _answered(api, act), methods=[method]) for method, path, act in ROUTES]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _unrouted})
+    # A redirect would be built from the Host header; there is nothing to redirect to.
+    app.router.redirect_slashes = False
+    return app

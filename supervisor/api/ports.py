@@ -1,0 +1,37 @@
+"""What the API needs of the other rooms, as Protocols; daemon.py plugs the real ones in.
+
+Tests put fakes here and nowhere else.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Protocol
+
+
+class Fleet(Protocol):
+    """All containers. Actions return when they are done and raise RequestError when they cannot be."""
+
+    async def start(self, name: str, by: str) -> None: ...
+    async def stop(self, name: str, by: str) -> None: ...
+    async def restart(self, name: str, by: str) -> None: ...
+    async def kill(self, name: str, signal: str, by: str) -> None: ...
+
+    def status(self, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """SPEC §2 objects in configuration order; RequestError("not-found") for an unknown name."""
+
+    def inspect(self, name: str) -> dict[str, Any]: ...
+
+
+class Records(Protocol):
+    """The records on disk, as they stand there."""
+
+    def read(
+        self, names: Sequence[str], *, last: int | None, follow: bool, output: bool, events: bool
+    ) -> AsyncGenerator[bytes]:
+        """Chunks of whole NDJSON lines, merged in time order.
+
+        `names` () means every container; `last` None means from the beginning, N the last N
+        records of the merge; `follow` goes on for ever, over rotation and restarts.
+        `output` takes the containers' own lines, `events` the supervisor's records (with
+        names: those about these containers). Raises RequestError, at the call or the first
+        step, for a name that has neither container nor log.
+        """

@@ -1,0 +1,159 @@
+"""What travels over the API, as msgspec Structs: requests are decoded by them, OpenAPI is drawn from them.
+
+Laws: requests are decoded strictly (an unknown key or parameter is an error); answers may
+carry more keys than are named here, never fewer.
+"""
+
+import signal
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from supervisor.errors import RequestError
+
+T = TypeVar("T")
+
+#: A container's name, or a replica's ("web.3"). It can never leave a folder.
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}(\.[0-9]{1,6})?$"
+Name = Annotated[str, Meta(pattern=NAME)]
+State = Literal["waiting", "starting", "running", "stopping", "backoff", "exited", "failed", "stopped"]
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class Nothing(Struct, forbid_unknown_fields=True):
+    """An empty object, or no body at all."""
+
+
+class Kill(Struct, forbid_unknown_fields=True):
+    signal: Annotated[str, Meta(pattern="^SIG[A-Z0-9+-]{1,12}$")] = "SIGTERM"
+
+
+class Names(Struct, forbid_unknown_fields=True):
+    name: list[Name] = []
+
+
+class LogsQuery(Struct, forbid_unknown_fields=True):
+    """`n`: the last N records, absent: all. `events`: the supervisor's records about them too."""
+
+    name: list[Name] = []
+    n: Count | None = None
+    follow: bool = False
+    events: bool = False
+
+
+class EventsQuery(Struct, forbid_unknown_fields=True):
+    n: Count | None = None
+    follow: bool = False
+
+
+class Info(Struct):
+    """`pid` is the helper's, the process `supervisor start` became: when it is gone, all is gone."""
+
+    version: str
+    runtime_dir: str
+    log_dir: str
+    pid: int
+    started_at: str
+
+
+class Exit(Struct):
+    """Exactly one of `code` and `signal` is set."""
+
+    code: int | None = None
+    signal: int | str | None = None
+    oom: bool = False
+    reason: str | None = None
+
+
+class Cpu(Struct):
+    """`percent` is of one CPU over the last interval; `quota_usec` null means no cap."""
+
+    usage_usec: int | None = None
+    nr_periods: int | None = None
+    nr_throttled: int | None = None
+    throttled_usec: int | None = None
+    quota_usec: int | None = None
+    period_usec: int | None = None
+    percent: float | None = None
+    throttled_percent: float | None = None
+
+
+class Memory(Struct):
+    """Bytes; null where the kernel has no such file."""
+
+    current: int | None = None
+    max: int | None = None
+    oom_kill: int | None = None
+
+
+class Container(Struct):
+    """`uptime_s` of the present run; `output_waiting` bytes wait in its pipes because they cannot be written."""
+
+    name: str
+    state: State
+    ready: bool
+    run: int
+    restarts: int
+    healthy: bool | None = None
+    pid: int | None = None
+    started_at: str | None = None
+    exit: Exit | None = None
+    cgroup: str | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    uptime_s: float | None = None
+    output_waiting: int = 0
+
+
+class Stopping(Struct):
+    """The supervisor stops; it is gone when process `pid` is."""
+
+    pid: int
+
+
+class Failure(Struct):
+    error: Literal["not-found", "conflict", "invalid", "forbidden", "unavailable", "failed"]
+    detail: str
+
+
+#: RequestError's codes as HTTP has them. 422: understood, tried, and it did not work.
+STATUS = {
+    "not-found": 404,
+    "conflict": 409,
+    "invalid": 400,
+    "forbidden": 403,
+    "unavailable": 503,
+    "failed": 422,
+}
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """A request's body; no body is an empty object."""
+    try:
+        return msgspec.json.decode(data or b"{}", type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise RequestError("invalid", f"body: {error}") from None
+
+
+def query(pairs: list[tuple[str, str]], kind: type[T]) -> T:
+    """Query parameters; `name` may come several times, the others once."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key == "name":
+            values.setdefault("name", []).append(value)
+        elif key in values:
+            raise RequestError("invalid", f"query: `{key}` is given twice")
+        else:
+            values[key] = value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise RequestError("invalid", f"query: {error}") from None
+
+
+def signal_name(text: str) -> str:
+    """A signal of this kernel by its name, or RequestError."""
+    if text in signal.Signals.__members__:
+        return text
+    raise RequestError("invalid", f'"{text}" is not a signal: use a name such as SIGTERM or SIGHUP')

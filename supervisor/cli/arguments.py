@@ -1,0 +1,125 @@
+"""What can be typed.
+
+Laws: importing this costs argparse and nothing else; every mistake is a UsageError, which main
+prints in the same style as all other errors.
+"""
+
+import argparse
+from typing import Any, NoReturn
+
+from supervisor.errors import SupervisorError
+
+#: Commands that SPEC has and this version does not.
+LATER = {
+    "why": "how and why the runs of a container ended",
+    "plan": "what a reload would change",
+    "reload": "apply what has changed in the configuration",
+    "exec": "run a command inside a container",
+    "top": "a live view",
+}
+
+
+class UsageError(SupervisorError):
+    """The command line is wrong; exit 2."""
+
+
+class _Help(argparse.HelpFormatter):
+    """A fixed width: argparse asks the terminal for it at every argument, and imports shutil to do so."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=78)
+
+
+class Parser(argparse.ArgumentParser):
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more, formatter_class=_Help)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}\nsee `{self.prog} --help`")
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    shared = Parser(add_help=False)
+    shared.add_argument(
+        "--runtime-dir",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="the instance (default: $SUPERVISOR_RUNTIME_DIR, else /run/supervisor, "
+        "or without root $XDG_RUNTIME_DIR/supervisor)",
+    )
+    reading = Parser(add_help=False, parents=[shared])
+    reading.add_argument("--json", action="store_true", help="machine-readable output")
+
+    top = Parser(
+        prog="supervisor",
+        description="Supervises containers on this host.",
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, text: str, parent: Parser, **more: Any) -> Parser:
+        made: Parser = commands.add_parser(
+            name, help=text, description=text, parents=[parent], allow_abbrev=False, **more
+        )
+        return made
+
+    _lifecycle(add, shared)
+    _reading(add, reading)
+    for name, text in LATER.items():
+        later = add(name, f"{text} (not supported yet)", reading)
+        later.add_argument("rest", nargs=argparse.REMAINDER, metavar="…")
+    return top
+
+
+def _lifecycle(add: Any, shared: Parser) -> None:
+    start = add("start", "supervise a configuration, or start containers", shared)
+    start.add_argument(
+        "what",
+        nargs="+",
+        metavar="CONFIG|NAME",
+        help="with a slash, ending in .toml or naming a folder: a configuration; else containers",
+    )
+    start.add_argument("--detach", action="store_true", help="return once everything is started")
+    stop = add("stop", "stop containers, or without names the whole supervisor", shared)
+    stop.add_argument("names", nargs="*", metavar="NAME")
+    restart = add("restart", "restart containers", shared)
+    restart.add_argument("names", nargs="+", metavar="NAME")
+    kill = add("kill", "send a signal to a container", shared)
+    kill.add_argument("name", metavar="NAME")
+    kill.add_argument(
+        "-s", "--signal", default="SIGTERM", metavar="SIG", help="name or number (default SIGTERM)"
+    )
+
+
+def _reading(add: Any, reading: Parser) -> None:
+    check = add("check", "validate a configuration and print every problem", reading)
+    check.add_argument("config", metavar="CONFIG")
+    doctor = add("doctor", "say what this host offers and what a configuration lacks", reading)
+    doctor.add_argument("config", nargs="?", metavar="CONFIG")
+    status = add("status", "the state of the containers", reading, aliases=["ps"])
+    status.add_argument("names", nargs="*", metavar="NAME")
+    inspect = add("inspect", "everything known about a container", reading)
+    inspect.add_argument("name", metavar="NAME")
+    logs = add("logs", "the output of the containers, in time order", reading)
+    logs.add_argument("names", nargs="*", metavar="NAME")
+    _tail(logs)
+    logs.add_argument("--events", action="store_true", help="the supervisor's records about them too")
+    logs.add_argument("--dir", metavar="DIR", help="read this log folder, without a supervisor")
+    for option, metavar in (("--since", "T"), ("--until", "T"), ("--stream", "S"), ("--grep", "RE")):
+        logs.add_argument(option, metavar=metavar, help="not supported yet")
+    _tail(add("events", "the supervisor's own records", reading))
+    add("schema", "JSON Schema of the configuration, for editors", reading)
+
+
+def _tail(command: Parser) -> None:
+    command.add_argument("-f", "--follow", action="store_true", help="go on as records come")
+    command.add_argument("-n", "--lines", type=_count, metavar="N", help="the last N only (default: all)")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of lines')
+    return int(text)

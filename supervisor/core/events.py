@@ -1,0 +1,134 @@
+"""What the lifecycle machine hears (events) and wants done (effects), as frozen values.
+
+A run is one life of a container, numbered 1, 2, …; an event about another run than the
+machine's current one is stale and changes nothing.
+"""
+
+from dataclasses import dataclass, field
+
+Json = str | int | float | bool | None | tuple["Json", ...] | dict[str, "Json"]
+
+
+# ── heard ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class StartAsked:
+    """`by`: "boot" (the supervisor starts) | "operator"."""
+
+    by: str = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """`by`: "operator" | "supervisor" (it is stopping) | "supervisor-now" (and will not wait)."""
+
+    by: str = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartAsked:
+    by: str = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """exec succeeded. `pid` is the service's, in the supervisor's PID namespace.
+
+    `adopted`: it was running before this supervisor was, and is taken over.
+    """
+
+    run: int
+    pid: int
+    launch_ms: float = 0.0
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchFailed:
+    """A step before exec failed; nothing of the run is left."""
+
+    run: int
+    stage: str
+    errno: int
+    path: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """Every process of the run is gone and its output has been read to the end.
+
+    Exactly one of `code` and `signal` is set; neither when nobody could say. `cpu` is what the cgroup used in this run
+    (usage_usec, nr_periods, nr_throttled, throttled_usec).
+    """
+
+    run: int
+    code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+    cpu: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The helper has told all it knows, and nothing of this run is among it."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    serial: int
+
+
+Event = StartAsked | StopAsked | RestartAsked | Launched | LaunchFailed | Exited | Vanished | TimerFired
+
+
+# ── wanted ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """`signal` is a name, "SIGTERM"."""
+
+    run: int
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """cgroup.kill: no process of the run survives."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """The container rests: its cgroup and FIFOs go."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """One timer a machine: a new one replaces the old; a stale serial is ignored by value."""
+
+    serial: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record in the supervisor's log. `level`: "info" | "warning" | "error"."""
+
+    level: str
+    event: str
+    run: int
+    fields: tuple[tuple[str, Json], ...] = ()
+
+
+Effect = Launch | Signal | Kill | Remove | SetTimer | Record

@@ -1,0 +1,178 @@
+"""What is known of one container's life, as a frozen value; and how it survives its supervisor.
+
+A snapshot holds times as ages, because the next supervisor's monotonic clock may begin elsewhere:
+restore() is given what that clock says of the moment at which the snapshot was taken.
+What the configuration says (Restart, Stop) is not in it: the files may have changed meanwhile.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+from supervisor.core.events import Effect, Json, SetTimer
+from supervisor.core.restart import History
+from supervisor.core.spec import Restart, Stop
+
+State = Literal["waiting", "starting", "running", "stopping", "backoff", "exited", "failed", "stopped"]
+Wanted = Literal["start", "stop", "restart"]
+Reason = Literal["exit", "signal", "oom", "operator", "supervisor", "unknown"]
+
+#: A run is under way: the helper may hold processes of it.
+LIVE: frozenset[State] = frozenset({"starting", "running", "stopping"})
+#: Nothing lives and nothing is going to happen by itself.
+RESTING: frozenset[State] = frozenset({"waiting", "exited", "failed", "stopped"})
+#: The record that announces each state (a take-over announces `running` as container.adopted).
+ANNOUNCED: dict[State, str] = {
+    "starting": "container.starting",
+    "running": "container.started",
+    "stopping": "container.stopping",
+    "backoff": "container.backoff",
+    "exited": "container.exited",
+    "failed": "container.failed",
+    "stopped": "container.stopped",
+}
+#: The helper is asked again to kill what has not ended, no faster than this.
+KILL_AGAIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How the latest run ended."""
+
+    code: int | None
+    signal: int | None
+    oom: bool
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`restarts` counts those the policy took since somebody last started it, as systemd does. Times are monotonic."""
+
+    restart: Restart = field(default_factory=Restart)
+    stop: Stop = field(default_factory=Stop)
+    state: State = "waiting"
+    run: int = 0
+    wanted: Wanted = "start"
+    by: str = ""
+    closed: bool = False
+    killed: bool = False
+    restarts: int = 0
+    history: History = field(default_factory=History)
+    timer: int = 0
+    due: float | None = None
+    started_at: float | None = None
+    pid: int | None = None
+    last: Exit | None = None
+    reason: str = ""
+
+
+class Moment(NamedTuple):
+    """When a step is taken, and the random number it may use."""
+
+    now: float
+    u: float
+
+
+# ── put aside and taken up again ───────────────────────────────────────────────────────
+
+#: Raised whenever a snapshot of an older supervisor would be misread.
+VERSION = 1
+#: What is kept as it is, and the type it must have when it is read back.
+PLAIN: dict[str, type] = {
+    "run": int,
+    "by": str,
+    "closed": bool,
+    "killed": bool,
+    "restarts": int,
+    "timer": int,
+    "reason": str,
+}
+
+
+def snapshot(machine: Machine, now: float) -> dict[str, Json]:
+    plain: dict[str, Json] = {key: getattr(machine, key) for key in PLAIN}
+    past = machine.history
+    return {
+        "version": VERSION,
+        "state": machine.state,
+        "wanted": machine.wanted,
+        **plain,
+        "pid": machine.pid,
+        "history": {
+            "restarts": past.restarts,
+            "failures": past.failures,
+            "ages": tuple(now - time for time in past.times),
+        },
+        "due_in": None if machine.due is None else machine.due - now,
+        "age": None if machine.started_at is None else now - machine.started_at,
+        "last": None if machine.last is None else asdict(machine.last),
+    }
+
+
+def restore(restart: Restart, stop: Stop, data: Any, then: float) -> Machine:
+    """The machine of a snapshot taken at `then`; ValueError if it is not one."""
+    try:
+        if data["version"] != VERSION:
+            raise ValueError(f"version {data['version']} is not {VERSION}")
+        if data["due_in"] is None and data["state"] in {"backoff", "stopping"}:
+            raise ValueError(f"not a snapshot: {data['state']} without a timer would last for ever")
+        past = data["history"]
+        return Machine(
+            restart=restart,
+            stop=stop,
+            state=_word(data["state"], State),
+            wanted=_word(data["wanted"], Wanted),
+            **{key: _typed(data[key], kind) for key, kind in PLAIN.items()},
+            pid=None if data["pid"] is None else _typed(data["pid"], int),
+            history=History(
+                _typed(past["restarts"], int),
+                _typed(past["failures"], int),
+                tuple(then - _seconds(age) for age in past["ages"]),
+            ),
+            due=None if data["due_in"] is None else then + _seconds(data["due_in"]),
+            started_at=None if data["age"] is None else then - _seconds(data["age"]),
+            last=None if data["last"] is None else _exit(data["last"]),
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"not a snapshot: {error!r}") from error
+
+
+def _exit(data: Any) -> Exit:
+    code, signal = (None if data[key] is None else _typed(data[key], int) for key in ("code", "signal"))
+    return Exit(code, signal, _typed(data["oom"], bool), _word(data["reason"], Reason))
+
+
+def _word(value: Any, words: Any) -> Any:
+    if value not in get_args(words):
+        raise ValueError(f"not a snapshot: {value!r} is none of {', '.join(get_args(words))}")
+    return value
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"not a snapshot: {value!r} is not {kind.__name__}")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if type(value) not in {int, float} or value - value != 0:  # neither NaN nor infinite
+        raise ValueError(f"not a snapshot: {value!r} is not a number of seconds")
+    return float(value)
+
+
+def adopt(machine: Machine, run: int) -> Machine:
+    """The same machine, told by the helper of a run that it does not know or thought over.
+
+    Only for a supervisor whose memory was lost or is older than the truth.
+    """
+    if run < machine.run or (run == machine.run and machine.state in LIVE):
+        return machine
+    state: State = "stopping" if machine.state == "stopping" else "starting"
+    wanted = machine.wanted if state == "stopping" else "start"
+    due = machine.due if state == "stopping" else None
+    return replace(machine, state=state, run=run, wanted=wanted, due=due, closed=False)
+
+
+def resume(machine: Machine, now: float) -> tuple[Effect, ...]:
+    """What a machine that was put aside needs done again: its timer."""
+    return () if machine.due is None else (SetTimer(machine.timer, max(0.0, machine.due - now)),)

@@ -1,0 +1,182 @@
+"""What root declared, as frozen values: the lowered form of the configuration files.
+
+Durations are seconds (float), sizes bytes (int), signals their names ("SIGTERM").
+Defaults are SPEC's own. Everything here has been validated by `supervisor.config`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Policy = Literal["always", "on-failure", "unless-stopped", "never"]
+RootfsMode = Literal["overlay", "persistent", "direct", "read-only"]
+
+#: Without a `pids.max` of its own a container may hold this many processes.
+DEFAULT_PIDS_MAX = "4096"
+#: The namespaces a container gets when it does not say; net, user and time follow other keys.
+DEFAULT_NAMESPACES = ("mount", "pid", "uts", "ipc", "cgroup")
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delay before the n-th restart in a row: initial * factor**(n-1), at most max, ± jitter share."""
+
+    initial: float = 0.1
+    factor: float = 2.0
+    max: float = 30.0
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """More than `failures` failures `within` seconds and the container is given up."""
+
+    failures: int
+    within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    policy: Policy = "on-failure"
+    success: tuple[int, ...] = (0,)
+    backoff: Backoff = Backoff()
+    reset_after: float = 10.0
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """`signal`, then after `timeout` seconds cgroup.kill."""
+
+    signal: str = "SIGTERM"
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount below the root. `source` is absolute for a bind, "" for a tmpfs.
+
+    `options` are mount(8) words: ro rw nosuid suid nodev dev noexec exec, and for a
+    tmpfs also size=BYTES and mode=OCTAL.
+    """
+
+    type: Literal["bind", "tmpfs"]
+    target: str
+    source: str = ""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Depends:
+    after: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """`subject` is the command (exec), url (http), address (tcp) or pattern (log)."""
+
+    type: Literal["notify", "exec", "http", "tcp", "log"]
+    subject: str | tuple[str, ...] = ""
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    type: Literal["exec", "http", "tcp"]
+    subject: str | tuple[str, ...]
+    interval: float = 10.0
+    timeout: float = 2.0
+    retries: int = 3
+    start_period: float = 0.0
+    action: Literal["restart", "none"] = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    format: Literal["text", "json"] = "text"
+    max_line: int = 64 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container; a replica is a container of its own, named `service.N`.
+
+    `cgroup` pairs a cgroup v2 file name with the exact text the v2 file takes, e.g.
+    ("cpu.max", "10000 100000"), ("memory.max", "67108864"); `pids.max` is always there.
+    `env` holds what was declared (env_file merged under env); the variables that the
+    supervisor itself sets are added by the launcher.
+    `capabilities` None means the default of the user namespace, names carry no CAP_.
+    """
+
+    name: str
+    rootfs: str
+    command: tuple[str, ...]
+    service: str = ""
+    rootfs_mode: RootfsMode = "overlay"
+    user: str = "0:0"
+    groups: tuple[str, ...] = ()
+    workdir: str = "/"
+    env: tuple[tuple[str, str], ...] = ()
+    hostname: str = ""
+    init: bool = True
+    namespaces: tuple[str, ...] = DEFAULT_NAMESPACES
+    network: Literal["none", "host"] = "none"
+    userns: Literal["private", "host"] = "private"
+    capabilities: tuple[str, ...] | None = None
+    no_new_privileges: bool = True
+    seccomp: str = "default"
+    rlimits: tuple[tuple[str, int], ...] = ()
+    devices: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    cgroup: tuple[tuple[str, str], ...] = (("pids.max", DEFAULT_PIDS_MAX),)
+    restart: Restart = Restart()
+    stop: Stop = Stop()
+    depends: Depends = Depends()
+    ready: Ready | None = None
+    health: Health | None = None
+    output: Output = Output()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    name: str
+    members: tuple[str, ...]
+    strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] = "one_for_one"
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """`dir` is absolute. `keep` is bytes of closed segments a container."""
+
+    dir: str
+    segment: int = 64 * MIB
+    segment_age: float = 86400.0
+    keep: int = GIB
+    compress: Literal["zstd", "gzip", "none"] = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    interval: float = 1.0
+    throttled_percent: float = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The [supervisor] table. `runtime_dir` is absolute."""
+
+    logs: Logs
+    runtime_dir: str = "/run/supervisor"
+    user: str = "nobody"
+    monitor: Monitor = Monitor()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything one folder of TOML files declares; containers in file and line order."""
+
+    settings: Settings
+    containers: tuple[Container, ...] = ()
+    groups: tuple[Group, ...] = ()
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,261 @@
+"""The unprivileged half: composition root, and the only file that knows every room.
+
+    python -I -m supervisor.daemon HELPER SPEC READY
+
+Started by the helper as root: it imports everything, opens its folders and its socket, then drops
+to its account for good. After that nothing is imported or opened by an absolute path, because the
+program may lie where only root can enter.
+"""
+
+import os
+import pwd
+import resource
+import socket
+import sys
+import traceback
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+import trio
+
+from supervisor import __version__
+from supervisor.api import handlers, reading, server
+from supervisor.api.schema import Info
+from supervisor.core.readings import Cgroup
+from supervisor.core.spec import Configuration, Container
+from supervisor.errors import HelperError
+from supervisor.kernel import caps, libc, process
+from supervisor.launcher.client import Link, Report
+from supervisor.launcher.hints import hint
+from supervisor.logs.archive import SUPERVISOR, Archive
+from supervisor.logs.capture import Capture
+from supervisor.logs.journal import Journal, open_journal
+from supervisor.monitor.kernel import CgroupMonitor
+from supervisor.supervise.fleet import Fleet
+from supervisor.supervise.ledger import Ledger
+from supervisor.supervise.ports import Ended, Message, NotStarted, Started
+
+_FDS_FOR_LOGS = 1024
+
+
+class Opened(NamedTuple):
+    """What was opened as root, to be used without it."""
+
+    logs: int
+    run: int
+    ledger: int
+    api: socket.socket
+    helper: socket.socket
+    ready: int
+
+
+def main() -> int:
+    helper, spec, ready = map(int, sys.argv[1:4])
+    with os.fdopen(spec, "rb", closefd=False) as file:
+        configuration = msgspec.json.decode(file.read(), type=Configuration)
+    for descriptor in (helper, spec, ready):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
+    _raise_descriptor_limit()
+    opened = _open(configuration, helper, ready)
+    _drop(configuration.settings.user)
+    try:
+        trio.run(_Daemon(configuration, opened).run)
+    except Exception:  # noqa: BLE001  # the last boundary: said once on stderr, and the helper starts another
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as the hard limit allows: each container needs a few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _open(configuration: Configuration, helper: int, ready: int) -> Opened:
+    settings = configuration.settings
+    folder = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    run = os.open(settings.runtime_dir, folder)
+    return Opened(
+        logs=os.open(settings.logs.dir, folder),
+        run=run,
+        ledger=os.open("daemon", folder | os.O_NOFOLLOW, dir_fd=run),
+        api=server.bind(settings.runtime_dir),
+        helper=socket.socket(fileno=helper),
+        ready=ready,
+    )
+
+
+def _drop(user: str) -> None:
+    """Give up root for good: account, capabilities, and the way back through setuid programs."""
+    os.umask(0o027)
+    os.chdir("/")
+    alone = not _maps_more_than_one_id()
+    caps.limit_bounding(())
+    if not alone:
+        account = pwd.getpwnam(user)
+        process.become(account.pw_uid, account.pw_gid, (account.pw_gid,))
+    caps.take_exactly((), root=True)
+    process.no_new_privileges()
+    process.set_undumpable()
+
+
+def _maps_more_than_one_id() -> bool:
+    """False in the user namespace of an ordinary user, where there is no other account to take."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return sum(int(line.split()[2]) for line in file) > 1
+
+
+class _Daemon:
+    def __init__(self, configuration: Configuration, opened: Opened) -> None:
+        settings = configuration.settings
+        self.configuration = configuration
+        self.opened = opened
+        self.archive = Archive(opened.logs, segment=settings.logs.segment, open_files=_FDS_FOR_LOGS)
+        self.journal: Journal = open_journal(self.archive.store(SUPERVISOR), sys.stdout)
+        self.specs: dict[str, Container] = {one.name: one for one in configuration.containers}
+        self.capture = Capture(
+            self.archive, opened.run, lambda name: self.specs[name].output, self.journal, libc.tee
+        )
+        self.link: Link
+        self.monitor: CgroupMonitor
+        self.fleet: Fleet
+        self.told = trio.Event()
+        self.stop = trio.Event()
+        self.closing = trio.Event()
+        self.adopted = 0
+
+    async def run(self) -> None:
+        self.link = Link(self.opened.helper, self.opened.run)
+        self.monitor = CgroupMonitor(self.journal.record, self.configuration.settings.monitor)
+        ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp())
+        self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.journal, ledger)
+        self.capture.recover()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.fleet.run)
+            nursery.start_soon(self.capture.run)
+            nursery.start_soon(self.monitor.run)
+            nursery.start_soon(self.link.run, self._heard)
+            await self.told.wait()
+            self._record_start()
+            await nursery.start(self._serve)
+            if not self.stop.is_set():
+                await self.fleet.boot()
+            nursery.start_soon(self._announce)
+            nursery.start_soon(self._feed_watchdog)
+            await self.stop.wait()
+            await self._end()
+            nursery.cancel_scope.cancel()
+
+    def _record_start(self) -> None:
+        self.journal.record(
+            "info", "supervisor.started", version=__version__, pid=os.getppid(),
+            containers=len(self.specs), runtime_dir=self.configuration.settings.runtime_dir,
+        )  # fmt: skip
+        if self.adopted:
+            self.journal.record("info", "supervisor.adopted", containers=self.adopted)
+        for note in self.configuration.notes:
+            self.journal.record("warning", "supervisor.note", text=note)
+
+    async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
+        settings = self.configuration.settings
+        info = Info(
+            version=__version__, runtime_dir=settings.runtime_dir, log_dir=settings.logs.dir, pid=os.getppid(),
+            started_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        )  # fmt: skip
+        records = reading.LogFolder(self.opened.logs, self.specs.keys, self.archive.subscribe)
+        api = handlers.Api(self.fleet, records, info, self._stop_asked, self.closing, self._report)
+        await server.serve(
+            handlers.application(api),
+            self.opened.api,
+            self.closing,
+            report=self._report,
+            task_status=task_status,
+        )
+
+    def _stop_asked(self) -> None:
+        self.fleet.refuse_if_helpless()
+        self.stop.set()
+
+    def _report(self, error: BaseException) -> None:
+        self.journal.record("error", "supervisor.bug", error="".join(traceback.format_exception(error)))
+
+    async def _announce(self) -> None:
+        """Once everything is started: tell the service manager, and whoever waits for --detach."""
+        failed = await self.fleet.settled()
+        await self.link.notify("READY=1")
+        if self.opened.ready >= 0:
+            os.write(self.opened.ready, msgspec.json.encode(failed))
+            os.close(self.opened.ready)
+            process.let_go_of_stderr()
+
+    async def _feed_watchdog(self) -> None:
+        """WATCHDOG=1 at half the time the service manager asked for (sd_watchdog_enabled(3))."""
+        microseconds = int(os.environ.get("WATCHDOG_USEC", "0") or 0)
+        while microseconds:
+            await self.link.notify("WATCHDOG=1")
+            await trio.sleep(microseconds / 2_000_000)
+
+    async def _end(self) -> None:
+        """Every container stopped, then the helper: which leaves nothing behind."""
+        self.journal.record("info", "supervisor.stopping")
+        try:
+            await self.link.notify("STOPPING=1")
+            await self.fleet.shutdown()
+            self.closing.set()
+            await self.link.exit()
+        except HelperError as error:
+            self._report(error)
+
+    # ── what the helper says ───────────────────────────────────────────────────────────
+
+    def _heard(self, report: Report) -> None:
+        if report.what == "told":
+            self.told.set()
+        elif report.what == "asked":
+            self._asked(report.path)
+        elif report.what == "denied":
+            self.journal.record(
+                "warning", "launcher.denied", report.name or None, report.run or None, why=report.path
+            )
+        elif report.what == "removed":
+            if report.errno:
+                self.journal.record(
+                    "error", "launcher.not_removed", report.name, errno=report.errno, path=report.path
+                )
+        else:
+            self.adopted += report.adopted
+            self.fleet.deliver(_message(report))
+
+    def _asked(self, what: str) -> None:
+        if what == "stop":
+            self.stop.set()
+        elif what == "stop-now":
+            self.stop.set()
+            trio.lowlevel.spawn_system_task(partial(self.fleet.shutdown, now=True))
+        elif what == "helper-lost":
+            if not self.closing.is_set():
+                self.journal.record(
+                    "error", "supervisor.helper_lost",
+                    hint="containers and their logs go on; start the supervisor again to control them",
+                )  # fmt: skip
+        else:
+            self.journal.record("warning", "supervisor.note", text=f"{what} is not supported yet")
+
+
+def _message(report: Report) -> Message:
+    cgroup = Cgroup(report.unified, report.cpu)
+    if report.what == "started":
+        return Started(report.name, report.run, report.pid, report.launch_ms, cgroup, report.adopted)
+    if report.what == "refused":
+        why = hint(report.stage, report.errno, report.path, report.hint)
+        return NotStarted(report.name, report.run, report.stage, report.errno, report.path, why)
+    code, signal = (number if number >= 0 else None for number in (report.code, report.signal))
+    return Ended(report.name, report.run, code, signal, cgroup if report.unified else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Root code: standard library only. Forks declared containers, owns their cgroups."""

@@ -1,0 +1,111 @@
+"""The unprivileged half as the helper sees it: started, talked to, started again when it dies.
+
+It is a separate program (it gives up root by itself, having opened what it needs); nothing it says
+is believed beyond helper.protocol and helper.policy.
+"""
+
+import errno
+import os
+import signal
+import socket
+import time
+from array import array
+from collections import deque
+
+from supervisor.helper.protocol import MAX, Declared, Report, encode_report
+from supervisor.kernel import process
+
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS")
+_LONGEST_DELAY = 10.0
+
+
+class Daemon:
+    def __init__(self, declared: Declared) -> None:
+        self.declared = declared
+        self.pid = 0
+        self.socket: socket.socket | None = None
+        self.queue: deque[tuple[bytes, int]] = deque()
+        self.heard = False  # whether any daemon ever said a sound word
+        self.deaths = 0
+        self.due = 0.0  # when the next one is started
+        self.since = 0.0
+
+    def start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        kept = {"spec": self.declared.spec, "ready": self.declared.ready if self.deaths == 0 else -1}
+        before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self._become(theirs.detach(), kept["spec"], kept["ready"])
+            finally:
+                os._exit(127)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        if self.deaths == 0 and self.declared.ready >= 0:
+            os.close(self.declared.ready)
+        self.socket, self.since = ours, time.monotonic()
+        self.queue.clear()
+
+    def _become(self, helper: int, spec: int, ready: int) -> None:
+        # A session of its own: the terminal's Ctrl-C is the helper's to hear, and to pass on.
+        os.setsid()
+        process.reset_signals()
+        for descriptor in (helper, spec, ready):
+            if descriptor >= 0:
+                os.set_inheritable(descriptor, True)
+        os.lseek(spec, 0, os.SEEK_SET)
+        python = self.declared.python
+        arguments = [python, "-I", "-m", "supervisor.daemon", str(helper), str(spec), str(ready)]
+        os.execve(python, arguments, {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ})
+
+    def died(self) -> None:
+        """Reaped: the next one is due after a delay that grows while they die young."""
+        if self.socket:
+            self.socket.close()
+        self.socket, self.pid = None, 0
+        self.queue.clear()
+        if time.monotonic() - self.since > _LONGEST_DELAY:
+            self.deaths = 0
+        self.deaths += 1
+        self.due = time.monotonic() + min(0.05 * 2 ** (self.deaths - 1), _LONGEST_DELAY)
+
+    def receive(self) -> bytes | None:
+        """The next message; None when none waits, b"" when the daemon has closed its end.
+
+        One over MAX is cut by the kernel and so decodes to nothing. Descriptors cannot come along:
+        no room is given for them, so the kernel closes them.
+        """
+        assert self.socket
+        try:
+            return self.socket.recv(MAX + 1)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return b""
+
+    def send(self, report: Report, pidfd: int = -1) -> None:
+        """Queue; with `pidfd` ≥ 0 a copy of it goes along (SCM_RIGHTS). Without a daemon it is dropped:
+        the next one is told everything that matters when it comes.
+        """
+        if self.socket:
+            self.queue.append((encode_report(report), os.dup(pidfd) if pidfd >= 0 else -1))
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes; the rest waits for it to be writable."""
+        while self.queue and self.socket:
+            data, descriptor = self.queue[0]
+            extra = (
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))] if descriptor >= 0 else []
+            )
+            try:
+                self.socket.sendmsg([data], extra)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS):
+                    return
+                # The daemon is gone; its death is reaped in a moment.
+            self.queue.popleft()
+            if descriptor >= 0:
+                os.close(descriptor)

@@ -1,0 +1,70 @@
+"""The init shim, PID 1 of a container: reaps, forwards signals, records the exit status.
+
+It is the launching fork itself, not another program: it waits in sigwaitinfo(2) and costs a few
+touched pages. It holds nothing a service could use: no privileges but the service's own account,
+no descriptor but the exit file, and it cannot be traced or read through /proc/1 (it is not
+dumpable). The kernel delivers to PID 1 no signal it has no handler for, so a service cannot end it.
+
+The exit file holds one line, "CODE SIGNAL", the unused one -1: what the service ended with, exact
+even if the helper is gone when it does.
+"""
+
+import os
+import signal
+from typing import NoReturn
+
+from supervisor.helper.accounts import Account
+from supervisor.kernel import caps, process
+
+_ALL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+_SIGNALLED = 128
+
+
+def block_signals() -> None:
+    """Before the service is forked, so that its end cannot be missed; the service unblocks its own."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, _ALL)
+
+
+def run(service: int, exit_file: int) -> NoReturn:
+    """Wait for the service's end and end with it; whatever else lives in the container then dies."""
+    code, signalled = 1, -1
+    try:
+        code, signalled = _wait(service)
+        os.pwrite(exit_file, b"%d %d\n" % (code, signalled), 0)
+    finally:
+        os._exit(code if signalled < 0 else _SIGNALLED + signalled)
+
+
+def give_up(account: Account, keep: set[int]) -> None:
+    """All that the shim does not need: privileges, the service's output, other descriptors."""
+    for descriptor in (1, 2):
+        os.dup2(0, descriptor)  # /dev/null: the service alone holds its output
+    process.close_all_but(keep)
+    caps.limit_bounding(())  # before the account: another uid may not do it any more
+    if os.getuid() != account.uid or os.getgid() != account.gid:
+        process.become(account.uid, account.gid, account.groups)
+    caps.take_exactly((), root=True)
+    process.no_new_privileges()
+    process.set_undumpable()  # taking another uid has reset it
+
+
+def _wait(service: int) -> tuple[int, int]:
+    while True:
+        number = signal.sigwaitinfo(_ALL).si_signo
+        if number != signal.SIGCHLD:
+            try:
+                os.kill(service, number)
+            except PermissionError:
+                continue  # the service took another account; the helper signals it directly
+            continue
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return 1, -1
+            if pid == 0:
+                break
+            if pid == service:
+                if os.WIFSIGNALED(status):
+                    return -1, os.WTERMSIG(status)
+                return os.WEXITSTATUS(status), -1

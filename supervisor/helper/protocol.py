@@ -1,0 +1,194 @@
+"""What passes between daemon and helper: the whole protocol, and the only file both sides import.
+
+One message is one SOCK_SEQPACKET datagram of JSON, at most MAX bytes. The daemon names a
+declared container and a run number; there is no request by which it could name a path, a uid,
+a capability or a command. Decoding any bytes either gives one of the values below or raises
+ProtocolError.
+
+Root's own side, `Declared`, comes to the helper from the process that read the files as root,
+through a descriptor; the daemon never sends one.
+"""
+
+import json
+from typing import NamedTuple
+
+from supervisor.errors import ProtocolError
+
+MAX = 4096
+_MAX_RUN = 1 << 53
+_MAX_SIGNAL = 64
+
+# ── daemon → helper ────────────────────────────────────────────────────────────────────
+
+#: Request → the keys it carries beside "do", with their types. Nothing else is understood.
+REQUESTS: dict[str, dict[str, type]] = {
+    "launch": {"name": str, "run": int},
+    "signal": {"name": str, "run": int, "signal": int},
+    "kill": {"name": str, "run": int},
+    "remove": {"name": str},
+    "notify": {"state": str},
+    "exit": {},
+}
+NOTIFY_STATES = frozenset({"READY=1", "STOPPING=1", "WATCHDOG=1"})
+
+
+class Request(NamedTuple):
+    do: str
+    name: str = ""
+    run: int = 0
+    signal: int = 0
+    state: str = ""
+
+
+def decode_request(data: bytes) -> Request:
+    fields = _object(data)
+    do = fields.pop("do", None)
+    shape = REQUESTS.get(do) if isinstance(do, str) else None
+    if shape is None or fields.keys() != shape.keys():
+        raise ProtocolError("unknown request or wrong keys")
+    for key, kind in shape.items():
+        if type(fields[key]) is not kind:  # not isinstance: True is not a run number
+            raise ProtocolError(f"{key} has the wrong type")
+    request = Request(do, **fields)
+    if not 0 <= request.run < _MAX_RUN or not 0 <= request.signal <= _MAX_SIGNAL:
+        raise ProtocolError("number out of range")
+    if request.do == "notify" and request.state not in NOTIFY_STATES:
+        raise ProtocolError("unknown state")
+    return request
+
+
+def encode_request(request: Request) -> bytes:
+    shape = REQUESTS[request.do]
+    return json.dumps({"do": request.do} | {key: getattr(request, key) for key in shape}).encode()
+
+
+# ── helper → daemon ────────────────────────────────────────────────────────────────────
+
+
+class Report(NamedTuple):
+    """One thing that happened; `what` says which of the fields mean something.
+
+    started  name run pid launch_ms adopted unified cpu; PID 1's pidfd comes with it
+    refused  name run stage errno path hint: the run never reached exec, nothing of it is left
+    ended    name run code signal (exactly one is not -1): no process of the run is left
+    removed  name: its cgroup and FIFOs are gone; path and errno say what could not be removed
+    denied   name run path: a request that was not acted on, and why
+    told     everything that lives or ended before this daemon came has been reported
+    asked    path: "stop" | "stop-now" | "reload", a signal the helper got
+    """
+
+    what: str
+    name: str = ""
+    run: int = 0
+    pid: int = 0
+    launch_ms: float = 0.0
+    adopted: bool = False
+    unified: str = ""
+    cpu: str = ""
+    stage: str = ""
+    errno: int = 0
+    path: str = ""
+    hint: str = ""
+    code: int = -1
+    signal: int = -1
+
+
+_REPORT_TYPES = {name: type(default) for name, default in Report._field_defaults.items()} | {"what": str}
+
+
+def encode_report(report: Report) -> bytes:
+    defaults = Report._field_defaults
+    data = json.dumps({k: v for k, v in report._asdict().items() if v != defaults.get(k)}).encode()
+    if len(data) > MAX:  # only paths can be that long; JSON makes at most 12 bytes of a character
+        return encode_report(report._replace(path=report.path[-200:], hint=report.hint[:50]))
+    return data
+
+
+def decode_report(data: bytes) -> Report:
+    fields = _object(data)
+    if not fields.keys() <= _REPORT_TYPES.keys() or "what" not in fields:
+        raise ProtocolError("unknown keys")
+    for key, value in fields.items():
+        if type(value) is not _REPORT_TYPES[key] and not (_REPORT_TYPES[key] is float and type(value) is int):
+            raise ProtocolError(f"{key} has the wrong type")
+    return Report(**fields)
+
+
+def _object(data: bytes) -> dict:  # type: ignore[type-arg]  # JSON: checked key by key above
+    if len(data) > MAX:
+        raise ProtocolError(f"message of {len(data)} bytes")
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ProtocolError("not JSON") from None
+    if type(fields) is not dict:
+        raise ProtocolError("not an object")
+    return fields
+
+
+# ── root → helper ──────────────────────────────────────────────────────────────────────
+
+
+class Bind(NamedTuple):
+    """One mount a container declared; `source` "" makes a tmpfs."""
+
+    source: str
+    target: str
+    options: tuple[str, ...]
+
+
+class Launch(NamedTuple):
+    """All that is needed to launch one container, frozen by root. Words as in core.spec.Container;
+    `cgroup` holds v2 file names and values, `capabilities` is the exact set.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    rootfs: str
+    rootfs_mode: str
+    user: str
+    groups: tuple[str, ...]
+    workdir: str
+    hostname: str
+    init: bool
+    namespaces: tuple[str, ...]
+    mounts: tuple[Bind, ...]
+    capabilities: tuple[str, ...]
+    no_new_privileges: bool
+    rlimits: tuple[tuple[str, int], ...]
+    cgroup: tuple[tuple[str, str], ...]
+
+
+class Declared(NamedTuple):
+    """What root hands the helper at start: folders, the daemon's account, and the table of containers.
+
+    `python` runs the daemon; descriptors: `spec` (what the daemon supervises, as JSON), `ready`
+    (closed by the first daemon once all is started; -1 none), `lock` (held until the helper ends).
+    """
+
+    runtime_dir: str
+    uid: int
+    gid: int
+    python: str
+    spec: int
+    ready: int
+    lock: int
+    containers: tuple[Launch, ...]
+
+
+def encode_declared(declared: Declared) -> bytes:
+    return json.dumps(declared).encode()
+
+
+def decode_declared(data: bytes) -> Declared:
+    """The inverse of encode_declared; the bytes are root's own, so only their shape is restored."""
+    declared = Declared(*_tuples(json.loads(data)))
+    launches = tuple(Launch(*launch) for launch in declared.containers)
+    return declared._replace(
+        containers=tuple(one._replace(mounts=tuple(Bind(*bind) for bind in one.mounts)) for one in launches)
+    )
+
+
+def _tuples(value: object) -> tuple:  # type: ignore[type-arg]  # JSON lists, all the way down
+    return tuple(_tuples(item) if isinstance(item, list) else item for item in value)  # type: ignore[attr-defined]

@@ -1,0 +1,300 @@
+"""The helper's loop: requests in, forks and kernel words out, reports back.
+
+One thread, one poll(2), no timeouts but the daemon's own restart delay: everything else is an
+event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch
+never holds the loop up: all set-up is done in the forked child.
+"""
+
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+
+from supervisor.errors import KernelError, ProtocolError
+from supervisor.helper import policy
+from supervisor.helper.cell import EVENTS, Cell, Place, refusal
+from supervisor.helper.daemon import Daemon
+from supervisor.helper.notify import notify
+from supervisor.helper.protocol import Declared, Report, Request, decode_request
+from supervisor.helper.steps import plan
+from supervisor.helper.subtree import Subtree
+from supervisor.kernel import cgroup, process
+
+_HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_PRESSES_HEEDED = 2  # SIGINTs that are passed on before the helper acts by itself
+_ONE_PRESS = 0.2  # seconds within which two signals are one
+
+
+class Helper:
+    def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
+        self.tree = tree
+        self.runtime_dir = declared.runtime_dir
+        place = Place(
+            f"{declared.runtime_dir}/containers", f"{declared.runtime_dir}/root", declared.gid, rootless
+        )
+        self.cells: dict[str, Cell] = {}
+        for launch in declared.containers:
+            cell = Cell(launch, plan(launch, rootless=rootless), place)
+            self._place(cell)
+            self.cells[launch.name] = cell
+        self.daemon = Daemon(declared)
+        self.detached = declared.ready >= 0
+        self.poll = select.poll()
+        self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
+        self.wake = -1
+        self.presses, self.interrupted, self.stop_wanted = 0, 0.0, ""
+        self.stopping = False  # the end has begun: a daemon that dies now is not started again
+        self.done = False
+        self.code = 0
+
+    def _place(self, cell: Cell) -> None:
+        """Work out where the limits go; one that cannot be held refuses the launch, not the supervisor."""
+        try:
+            cell.limits = self.tree.limits(cell.launch)
+        except KernelError as error:
+            cell.unplaced = error
+        cell.leaf = self.tree.leaf(cell.launch.name, cell.limits)
+
+    # ── the loop ───────────────────────────────────────────────────────────────────────
+
+    def run(self) -> int:
+        self._listen_to_signals()
+        self._adopt()
+        self._start_daemon()
+        while not self.done:
+            for descriptor, event in self.poll.poll(self._patience()):
+                self._handle(descriptor, event)
+            if not self.daemon.pid and not self.done:
+                self._without_daemon()
+        return self.code
+
+    def _listen_to_signals(self) -> None:
+        self.wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in _HEARD:
+            signal.signal(number, lambda _number, _frame: None)  # the wake-up descriptor tells which
+        self.poll.register(self.wake, select.POLLIN)
+
+    def _patience(self) -> float | None:
+        if self.daemon.pid or self.stopping:
+            return None
+        return max(0.0, self.daemon.due - time.monotonic()) * 1000
+
+    def _handle(self, descriptor: int, event: int) -> None:
+        if descriptor == self.wake:
+            self._on_signals()
+        elif self.daemon.socket and descriptor == self.daemon.socket.fileno():
+            self._on_daemon(event)
+        elif descriptor in self.waiting:
+            self._on_cell(self.waiting[descriptor])
+
+    def _on_signals(self) -> None:
+        for number in os.read(self.wake, 4096):
+            if number == signal.SIGCHLD:
+                continue
+            if number == signal.SIGHUP:
+                self.daemon.send(Report("asked", path="reload"))
+            elif not self.done:
+                self._stop_asked(number)
+        self._reap()
+
+    def _stop_asked(self, number: int) -> None:
+        """SIGTERM or SIGINT stop in order; a second SIGINT stops at once, a third without the daemon."""
+        now = time.monotonic()
+        if now - self.interrupted < _ONE_PRESS:
+            return  # a terminal, or timeout(1), has told both us and our process group
+        self.interrupted = now
+        self.presses += number == signal.SIGINT
+        self.stop_wanted = "stop-now" if self.presses > 1 else "stop"
+        if self.presses > _PRESSES_HEEDED:
+            self._exit()
+        else:
+            self.daemon.send(Report("asked", path=self.stop_wanted))
+
+    def _reap(self) -> None:
+        # What a launch said before it ended is read first: it says whose PID is whose.
+        for cell in [one for one in self.cells.values() if one.phase == policy.LAUNCHING]:
+            self._on_cell(cell)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._reaped(pid, status)
+
+    def _reaped(self, pid: int, status: int) -> None:
+        if pid == self.daemon.pid:
+            self._forget_daemon()
+            return
+        for cell in self.cells.values():
+            if cell.init == pid:
+                cell.reaped(status)
+                self._watch(cell)
+                return
+
+    # ── containers ─────────────────────────────────────────────────────────────────────
+
+    def _on_cell(self, cell: Cell) -> None:
+        if cell.report:
+            descriptor = cell.report.fileno()
+            if not cell.read_report():
+                return
+            self._forget(descriptor)
+            started = cell.launched()
+            if started:
+                self.daemon.send(started, cell.init_pidfd)
+                if not cell.init:  # reaped already, before the last word of its launch was read
+                    cell.end()
+        elif cell.phase == policy.LIVE and cell.init:
+            self._forget(cell.init_pidfd)  # adopted: not our child, so its pidfd told us
+            cell.vanished()
+        self._watch(cell)
+
+    def _watch(self, cell: Cell) -> None:
+        """Wait for the cgroup of an ending run to be empty, or finish it when it is."""
+        if cell.phase != policy.ENDING:
+            return
+        if cell.over():
+            self._forget(cell.events)
+            self.daemon.send(cell.finish())
+        elif cell.events not in self.waiting:
+            self._await(cell, cell.events, EVENTS)
+
+    def _await(self, cell: Cell, descriptor: int, events: int) -> None:
+        self.waiting[descriptor] = cell
+        self.poll.register(descriptor, events)
+
+    def _forget(self, descriptor: int) -> None:
+        if self.waiting.pop(descriptor, None):
+            self.poll.unregister(descriptor)
+
+    def _adopt(self) -> None:
+        """What a helper that crashed left running is ours now; what is not declared any more is ended."""
+        for name in self.tree.strangers(frozenset(self.cells)):
+            leaf = self.tree.leaf(name, (("cpu", "", ""), ("pids", "", "")) if self.tree.layout.v1 else ())
+            _end_by_force(cgroup.Leaf(leaf.unified, {k: v for k, v in leaf.v1.items() if os.path.isdir(v)}))
+        for cell in self.cells.values():
+            if cell.adopt() and cell.phase == policy.LIVE:
+                self._await(cell, cell.init_pidfd, select.POLLIN)
+            self._watch(cell)
+
+    # ── the daemon ─────────────────────────────────────────────────────────────────────
+
+    def _start_daemon(self) -> None:
+        self.daemon.start()
+        assert self.daemon.socket
+        self.poll.register(self.daemon.socket, select.POLLIN)
+        for cell in self.cells.values():
+            if cell.phase == policy.LIVE:
+                self.daemon.send(cell.alive(adopted=True), cell.init_pidfd)
+            elif cell.last:
+                self.daemon.send(cell.last)
+        if self.stop_wanted:  # asked while there was no daemon to hear it
+            self.daemon.send(Report("asked", path=self.stop_wanted))
+        self.daemon.send(Report("told"))
+        self._mind_queue()
+
+    def _forget_daemon(self) -> None:
+        if self.daemon.socket:
+            with suppress(KeyError):  # it had closed its end before
+                self.poll.unregister(self.daemon.socket)
+        self.daemon.died()
+
+    def _without_daemon(self) -> None:
+        if self.stopping:
+            self._exit()
+        elif not self.daemon.heard:
+            self.code = 1  # it cannot even start; it has said why on stderr
+            self._exit()
+        elif time.monotonic() >= self.daemon.due:
+            self._start_daemon()
+
+    def _on_daemon(self, event: int) -> None:
+        data = self.daemon.receive() if event & select.POLLIN else b""
+        if data:
+            self._on_message(data)
+        elif event & select.POLLHUP and self.daemon.socket:
+            self.poll.unregister(self.daemon.socket)  # its end is closed; its death is reaped by itself
+            return
+        self._mind_queue()
+
+    def _mind_queue(self) -> None:
+        self.daemon.flush()
+        if self.daemon.socket and not self.done:
+            writable = select.POLLOUT if self.daemon.queue else 0
+            self.poll.modify(self.daemon.socket, select.POLLIN | writable)
+
+    def _on_message(self, data: bytes) -> None:
+        try:
+            request = decode_request(data)
+        except ProtocolError as error:
+            self.daemon.send(Report("denied", path=str(error)))
+            return
+        self.daemon.heard = True
+        cell = self.cells.get(request.name)
+        objection = policy.objection(request, cell.phase if cell else None, cell.run if cell else 0)
+        if objection:
+            self.daemon.send(Report("denied", request.name, request.run, path=f"{request.do}: {objection}"))
+        elif cell:
+            self._act(request, cell)
+        elif request.do == "notify":
+            self.stopping = self.stopping or request.state == "STOPPING=1"
+            notify(request.state)
+            if request.state == "READY=1" and self.detached:
+                process.let_go_of_stderr()
+        else:
+            self._exit()
+
+    def _act(self, request: Request, cell: Cell) -> None:
+        if request.do == "launch":
+            self._launch(cell, request.run)
+        elif request.do == "signal":
+            cell.signal(request.signal)
+        elif request.do == "kill":
+            cell.kill()
+        else:
+            self.daemon.send(cell.remove())
+
+    def _launch(self, cell: Cell, run: int) -> None:
+        try:
+            cell.start(run)
+        except (KernelError, OSError) as error:
+            failure = {
+                "stage": "cgroup",
+                "errno": error.errno,
+                "path": getattr(error, "path", ""),
+                "call": "",
+            }
+            if not isinstance(error, KernelError):
+                failure |= {"stage": "fork", "path": str(error.filename or "")}
+            cell.last = refusal(cell.launch.name, run, failure)
+            self.daemon.send(cell.last)
+            return
+        assert cell.report
+        self._await(cell, cell.report.fileno(), select.POLLIN)
+
+    # ── the end ────────────────────────────────────────────────────────────────────────
+
+    def _exit(self) -> None:
+        """End what still lives and leave nothing: no process, cgroup, FIFO or socket."""
+        self.done = True
+        for cell in self.cells.values():
+            if cell.phase != policy.IDLE:
+                _end_by_force(cell.leaf)
+            cell.remove()
+        if self.daemon.pid and not self.daemon.heard:
+            os.kill(self.daemon.pid, signal.SIGKILL)
+        if self.daemon.socket:
+            self.daemon.socket.close()  # which tells the daemon to end
+        if self.daemon.pid:
+            os.waitpid(self.daemon.pid, 0)
+        self.tree.close()
+
+
+def _end_by_force(leaf: cgroup.Leaf) -> None:
+    cgroup.end(leaf.unified)
+    for folder in leaf.folders:
+        cgroup.remove(folder)

@@ -1,0 +1,124 @@
+"""The supervisor's own part of the cgroup tree: where it is put, and taking it down again.
+
+    BASE/supervisor[-ID]/            the subtree, BASE the cgroup the helper was started in
+    BASE/supervisor[-ID]/_supervisor helper and daemon (a cgroup that hands controllers down may
+                                     hold no process itself: the no-internal-process rule)
+    BASE/supervisor[-ID]/NAME        one leaf a container
+
+Where BASE holds other processes too (a login shell's session scope) it cannot hand controllers
+down; root then takes the top of the hierarchy as BASE, others are told what to do.
+"""
+
+import errno
+import hashlib
+import os
+
+from supervisor.errors import KernelError
+from supervisor.helper.protocol import Launch
+from supervisor.kernel import cgroup
+
+DEFAULT_RUNTIME_DIR = "/run/supervisor"
+
+
+def folder_name(runtime_dir: str) -> str:
+    """One name an instance, the same at the next start, so that what a crash left is found."""
+    if runtime_dir == DEFAULT_RUNTIME_DIR:
+        return "supervisor"
+    return f"supervisor-{hashlib.sha256(runtime_dir.encode()).hexdigest()[:8]}"
+
+
+class Subtree:
+    """Made by `open_subtree`; `leaf` says where a container's cgroup is."""
+
+    def __init__(self, layout: cgroup.Layout, base: str, name: str) -> None:
+        self.layout = layout
+        self.base = base
+        self.name = name
+        self.top = f"{base}/{name}"
+        self.available: frozenset[str] = frozenset()
+
+    def limits(self, launch: Launch) -> tuple[tuple[str, str, str], ...]:
+        """(hierarchy, file, value) for each limit, translated for where it must be written."""
+        found = []
+        for key, value in launch.cgroup:
+            hierarchy = cgroup.place(key, self.layout, self.available)
+            for file, text in cgroup.translate(key, value) if hierarchy else ((key, value),):
+                found.append((hierarchy, file, text))
+        return tuple(found)
+
+    def leaf(self, name: str, limits: tuple[tuple[str, str, str], ...]) -> cgroup.Leaf:
+        used = {hierarchy for hierarchy, _, _ in limits if hierarchy}
+        return cgroup.Leaf(
+            f"{self.top}/{name}", {one: f"{self.layout.v1[one]}/{self.name}/{name}" for one in sorted(used)}
+        )
+
+    def strangers(self, declared: frozenset[str]) -> list[str]:
+        """Leaves of containers that are not declared any more: left by a supervisor that crashed."""
+        found = [one.name for one in os.scandir(self.top) if one.is_dir()]
+        return [name for name in found if name not in declared and name != "_supervisor"]
+
+    def close(self) -> None:
+        """Back to where the helper came from, and nothing of the subtree is left."""
+        for folder in (self.top, self.base):
+            _take_back(folder)
+        cgroup.write(self.layout.unified, "cgroup.procs", str(os.getpid()))
+        for top in (self.top, *(f"{folder}/{self.name}" for folder in self.layout.v1.values())):
+            cgroup.remove(top)
+
+
+def open_subtree(runtime_dir: str) -> Subtree:
+    """Make the subtree and move the helper into it; raises KernelError whose path is for an operator."""
+    layout = cgroup.here()
+    if not layout.unified:
+        raise KernelError(
+            "cgroup", errno.ENOTSUP, "no cgroup2 file system is mounted (mount -t cgroup2 none …)"
+        )
+    tree = Subtree(layout, _base(layout), folder_name(runtime_dir))
+    _make(tree.top)
+    # A daemon whose helper crashed still captures there. It is written to be killed at any moment.
+    cgroup.end(f"{tree.top}/_supervisor")
+    _make(f"{tree.top}/_supervisor")
+    cgroup.write(f"{tree.top}/_supervisor", "cgroup.procs", str(os.getpid()))
+    cgroup.delegate(tree.base)
+    cgroup.delegate(tree.top)
+    tree.available = frozenset(cgroup.read(tree.top, "cgroup.subtree_control").split())
+    for controller in {"cpu", "pids"} & layout.v1.keys():
+        _make(f"{layout.v1[controller]}/{tree.name}")
+    return tree
+
+
+def _base(layout: cgroup.Layout) -> str:
+    own = layout.unified
+    if not os.path.exists(f"{own}/cgroup.type") or not cgroup.usable(own):
+        return own  # the real root of the hierarchy, or nothing to hand down: the rule does not hold
+    if set(cgroup.read(own, "cgroup.procs").split()) <= {str(os.getpid())}:
+        return own
+    if not os.path.exists(f"{layout.root}/cgroup.type") and os.access(layout.root, os.W_OK):
+        return layout.root
+    raise KernelError("cgroup", errno.EBUSY, f"{own} holds other processes too; {_cure()}")
+
+
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o755)
+    except FileExistsError:
+        return
+    except PermissionError as error:
+        raise KernelError("mkdir", error.errno or 0, f"{folder}; {_cure()}") from None
+    except OSError as error:
+        raise KernelError("mkdir", error.errno or 0, folder) from None
+
+
+def _cure() -> str:
+    """How to be given a cgroup of one's own (systemd-run(1))."""
+    return "start it with: systemd-run --scope -p Delegate=yes supervisor start …  (--user without root)"
+
+
+def _take_back(folder: str) -> None:
+    """Undo `delegate`, so that the helper may return into `folder`; a root's may stay as they are."""
+    if os.path.exists(f"{folder}/cgroup.type"):
+        for controller in cgroup.read(folder, "cgroup.subtree_control").split():
+            try:
+                cgroup.write(folder, "cgroup.subtree_control", f"-{controller}")
+            except KernelError:
+                continue  # somebody else's child uses it: it was not ours to take back

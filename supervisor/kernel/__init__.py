@@ -1,0 +1,1 @@
+"""Thin words for system calls and /sys; one kernel facility a file."""

@@ -1,0 +1,175 @@
+"""The only file that speaks ctypes: each function is one system call, checked.
+
+Every function raises KernelError(call, errno, path) on failure. Text arguments are encoded by
+the file-system encoding; descriptors and flags are ints. Calls that Python's own `os` offers
+(fork, pidfd_open, splice …) are not repeated here. Sources: the man page of each call, and
+include/uapi/linux/{mount,openat2,prctl,capability}.h for numbers.
+"""
+
+import ctypes
+import os
+import platform
+
+from supervisor.errors import KernelError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+# Calls newer than 2019 share one number on every architecture (asm-generic/unistd.h).
+_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR = (
+    428,
+    429,
+    430,
+    431,
+    432,
+    437,
+    442,
+)
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}.get(platform.machine(), -1)
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+O_CLOEXEC = os.O_CLOEXEC
+
+
+def _raise(call: str, path: str) -> None:
+    raise KernelError(call, ctypes.get_errno(), path)
+
+
+def _syscall(
+    call: str, path: str, number: int, *args: int | bytes | ctypes.Array[ctypes.c_char] | None
+) -> int:
+    # syscall(2) is variadic: plain ints would be passed as 32-bit, so each becomes a c_long.
+    wide = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
+    result: int = _libc.syscall(ctypes.c_long(number), *wide)
+    if result < 0:
+        _raise(call, path)
+    return result
+
+
+def _struct(*words: int) -> ctypes.Array[ctypes.c_char]:
+    """64-bit words as the kernel reads an extensible struct."""
+    return ctypes.create_string_buffer(b"".join(w.to_bytes(8, "little") for w in words), 8 * len(words))
+
+
+# ── namespaces ─────────────────────────────────────────────────────────────────────────
+
+
+def unshare(flags: int) -> None:
+    if _libc.unshare(ctypes.c_int(flags)) < 0:
+        _raise("unshare", hex(flags))
+
+
+def setns(namespace: int, flags: int) -> None:
+    if _libc.setns(ctypes.c_int(namespace), ctypes.c_int(flags)) < 0:
+        _raise("setns", hex(flags))
+
+
+# ── mounts ─────────────────────────────────────────────────────────────────────────────
+
+
+def mount_propagation(path: str, flags: int) -> None:
+    """mount(2) with only propagation flags (MS_PRIVATE, MS_SLAVE, MS_REC)."""
+    if _libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(flags), None) < 0:
+        _raise("mount", path)
+
+
+def umount2(path: str, flags: int) -> None:
+    if _libc.umount2(os.fsencode(path), ctypes.c_int(flags)) < 0:
+        _raise("umount2", path)
+
+
+def pivot_root(new: str, old: str) -> None:
+    _syscall("pivot_root", new, _PIVOT_ROOT, os.fsencode(new), os.fsencode(old))
+
+
+def open_tree(directory: int, path: str, flags: int) -> int:
+    return _syscall("open_tree", path, _OPEN_TREE, directory, os.fsencode(path), flags | O_CLOEXEC)
+
+
+def move_mount(mount: int, target: int, flags: int, path: str = "") -> None:
+    """Attach the mount behind descriptor `mount` to the place behind descriptor `target`."""
+    _syscall("move_mount", path, _MOVE_MOUNT, mount, b"", target, b"", flags)
+
+
+def fsopen(fstype: str) -> int:
+    return _syscall("fsopen", fstype, _FSOPEN, os.fsencode(fstype), 1)
+
+
+def fsconfig(context: int, command: int, key: str | None, value: str | None) -> None:
+    _syscall(
+        "fsconfig",
+        f"{key}={value}" if key else "create",
+        _FSCONFIG,
+        context,
+        command,
+        None if key is None else os.fsencode(key),
+        None if value is None else os.fsencode(value),
+        0,
+    )
+
+
+def fsmount(context: int, attributes: int) -> int:
+    return _syscall("fsmount", "", _FSMOUNT, context, 1, attributes)
+
+
+def mount_setattr(mount: int, flags: int, added: int, removed: int, path: str = "") -> None:
+    attributes = _struct(added, removed, 0, 0)
+    _syscall("mount_setattr", path, _MOUNT_SETATTR, mount, b"", flags | AT_EMPTY_PATH, attributes, 32)
+
+
+def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
+    how = _struct(flags | O_CLOEXEC, mode, resolve)
+    return _syscall("openat2", path, _OPENAT2, directory, os.fsencode(path), how, 24)
+
+
+# ── processes ──────────────────────────────────────────────────────────────────────────
+
+
+def prctl(option: int, argument: int = 0, argument3: int = 0, name: str = "") -> int:
+    # prctl(2) rejects garbage in unused arguments, so all five are always passed.
+    words = [ctypes.c_ulong(word) for word in (argument, argument3, 0, 0)]
+    result: int = _libc.prctl(ctypes.c_int(option), *words)
+    if result < 0:
+        _raise("prctl", name or str(option))
+    return result
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Sets of this thread as bit masks (capset(2), _LINUX_CAPABILITY_VERSION_3)."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    low = 0xFFFFFFFF
+    data = (ctypes.c_uint32 * 6)(
+        effective & low, permitted & low, inheritable & low,
+        effective >> 32, permitted >> 32, inheritable >> 32,
+    )  # fmt: skip
+    if _libc.capset(ctypes.byref(header), ctypes.byref(data)) < 0:
+        _raise("capset", hex(permitted))
+
+
+def capget() -> tuple[int, int, int]:
+    """(effective, permitted, inheritable) of this thread as bit masks."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    data = (ctypes.c_uint32 * 6)()
+    if _libc.capget(ctypes.byref(header), ctypes.byref(data)) < 0:
+        _raise("capget", "")
+    return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
+
+
+# ── pipes ──────────────────────────────────────────────────────────────────────────────
+
+
+def tee(source: int, target: int, length: int) -> int:
+    """Copy up to `length` bytes from one pipe to another without consuming them.
+
+    0 means no writer holds `source` open. Never blocks: BlockingIOError when nothing waits.
+    """
+    nonblock = 2  # SPLICE_F_NONBLOCK
+    result: int = _libc.tee(
+        ctypes.c_int(source), ctypes.c_int(target), ctypes.c_size_t(length), ctypes.c_uint(nonblock)
+    )
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno))  # OSError picks BlockingIOError by errno itself
+    return result

@@ -1,0 +1,92 @@
+"""What a process is before it becomes something else: identity, limits, signals, descriptors."""
+
+import errno
+import os
+import resource
+import signal
+
+from supervisor.errors import KernelError
+from supervisor.kernel import libc
+
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 4, 8, 38, 36
+
+#: Configuration word → RLIMIT_ number (getrlimit(2)).
+RLIMITS = {
+    name: getattr(resource, f"RLIMIT_{name.upper()}")
+    for name in (
+        "as core cpu data fsize memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+    )
+} | {"locks": 10}  # RLIMIT_LOCKS has no name in Python's resource module
+
+
+def set_undumpable() -> None:
+    """No other process of the same user may trace this one or open its /proc/PID/exe, fd, mem (prctl(2))."""
+    libc.prctl(_PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")
+
+
+def keep_capabilities() -> None:
+    """The permitted set survives the coming setresuid (capabilities(7)); exec clears this again."""
+    libc.prctl(_PR_SET_KEEPCAPS, 1, name="PR_SET_KEEPCAPS")
+
+
+def no_new_privileges() -> None:
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, name="PR_SET_NO_NEW_PRIVS")
+
+
+def adopt_orphans() -> None:
+    """Orphaned descendants become children of this process (PR_SET_CHILD_SUBREAPER)."""
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, name="PR_SET_CHILD_SUBREAPER")
+
+
+def become(uid: int, gid: int, groups: tuple[int, ...], *, may_set_groups: bool = True) -> None:
+    """Take an identity for good: groups, then gid, then uid, then read all three back.
+
+    The order matters (setuid first would lose the right to the others), and so does the check:
+    kernels have let such calls succeed in part (CVE-2014-8989, CVE-2018-7169).
+    """
+    if may_set_groups:
+        os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    taken = (os.getresuid(), os.getresgid(), sorted(os.getgroups()))
+    wanted = ((uid,) * 3, (gid,) * 3, sorted(groups))
+    if taken[:2] != wanted[:2] or (may_set_groups and taken[2] != wanted[2]):
+        raise KernelError("setresuid", errno.EPERM, f"{uid}:{gid}")
+
+
+def set_rlimit(name: str, value: int) -> None:
+    """Soft and hard limit alike; -1 is unlimited. Raising a hard limit needs CAP_SYS_RESOURCE."""
+    try:
+        resource.setrlimit(RLIMITS[name], (value, value))
+    except ValueError:  # Python's word for EPERM here
+        raise KernelError("setrlimit", errno.EPERM, f"{name}={value}") from None
+    except OSError as error:
+        raise KernelError("setrlimit", error.errno or 0, f"{name}={value}") from None
+
+
+def reset_signals() -> None:
+    """Every signal at its default and none blocked, as a program expects at exec (signal(7))."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        # Unchangeable ones (KILL, STOP, the two that libc keeps for itself) say so; they are at default.
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            continue
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def let_go_of_stderr() -> None:
+    """A detached program that has said all it has to say lets whoever started it see the end of its output."""
+    null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, 2)
+    os.close(null)
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor from 3 up that is not in `keep`."""
+    low = 3
+    for descriptor in sorted(fd for fd in keep if fd >= low):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, 1 << 30)

@@ -1,0 +1,50 @@
+"""A declared container, lowered to what the helper needs to launch it: pure."""
+
+from supervisor.core.spec import Container
+from supervisor.helper.protocol import Bind, Launch
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: What a container may do that has a user namespace of its own and does not say.
+PRIVATE_CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "NET_BIND_SERVICE",
+)  # fmt: skip
+
+
+def lower(container: Container) -> Launch:
+    return Launch(
+        name=container.name,
+        argv=container.command,
+        env=environment(container),
+        rootfs=container.rootfs,
+        rootfs_mode=container.rootfs_mode,
+        user=container.user,
+        groups=container.groups,
+        workdir=container.workdir,
+        hostname=container.hostname or container.name,
+        init=container.init,
+        namespaces=container.namespaces + (("net",) if container.network == "none" else ()),
+        mounts=tuple(Bind(one.source, one.target, one.options) for one in container.mounts),
+        capabilities=capabilities(container),
+        no_new_privileges=container.no_new_privileges,
+        rlimits=container.rlimits,
+        cgroup=container.cgroup,
+    )
+
+
+def capabilities(container: Container) -> tuple[str, ...]:
+    """The exact set: as declared, or by default none with the host's user namespace."""
+    if container.capabilities is not None:
+        return container.capabilities
+    return PRIVATE_CAPABILITIES if container.userns == "private" else ()
+
+
+def environment(container: Container) -> tuple[tuple[str, str], ...]:
+    """What the supervisor sets, under what was declared. HOME follows from the user, at launch."""
+    replica = container.name.removeprefix(container.service).lstrip(".")
+    ours = {
+        "PATH": PATH,
+        "HOSTNAME": container.hostname or container.name,
+        "SUPERVISOR_NAME": container.name,
+        "SUPERVISOR_INSTANCE": replica or "1",
+    }
+    return tuple((ours | dict(container.env)).items())

@@ -1,0 +1,1 @@
+"""Output and events as JSON records in segments, and back out."""

@@ -1,0 +1,27 @@
+"""Instants as records and file names spell them.
+
+Laws: a record's `ts` is RFC 3339, UTC, microseconds, `Z`, and always `LENGTH` characters, so
+text order is time order. A segment is named after its first record with ':' written '-'
+(`2026-11-23T12-34-56.789012Z`): ':' is refused by artifact stores and FAT, and means a host
+to rsync and scp. The name is as long as the instant and sorts the same way.
+"""
+
+import time
+from datetime import UTC, datetime
+
+LENGTH = len("2026-11-23T12:34:56.789012Z")
+
+
+def stamp(instant: float | None = None) -> str:
+    """`ts` of an instant in seconds since the epoch; without one, of now."""
+    moment = datetime.fromtimestamp(time.time() if instant is None else instant, UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def instant(ts: str) -> float:
+    """Seconds since the epoch; ValueError if `ts` is not a stamp."""
+    return datetime.fromisoformat(ts).timestamp()
+
+
+def file_stem(ts: str) -> str:
+    return ts.replace(":", "-")

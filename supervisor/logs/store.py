@@ -1,0 +1,156 @@
+"""Append-only records of one folder, in segments.
+
+Laws:
+* `current.jsonl` grows; when the next batch would make it larger than `segment`, or its first
+  record is older than `segment_age`, it becomes `<first record's time>.jsonl` (see `stamp`).
+  A name that is taken, or older than an existing one because the clock went back, becomes
+  `<newest>~N`: nothing is overwritten, and the order of names stays the order of records.
+* A batch is one write(2); what a short write left is written after it. If that fails, the
+  file is cut back to what it was, so nobody finds half a batch there, and OSError is raised.
+* A last line without a newline is a batch torn by a crash of the machine; it is cut when the
+  file is opened. A file that was deleted is made anew.
+* A segment is closed in `prepare` only: between `prepare` and `append` the file stays the same.
+"""
+
+import errno
+import os
+from typing import NamedTuple
+
+import trio
+
+from supervisor.logs import segments
+from supervisor.logs.bell import Bell
+from supervisor.logs.descriptors import Descriptors
+from supervisor.logs.stamp import LENGTH, file_stem, instant
+
+MODE = 0o640
+
+
+class Place(NamedTuple):
+    """Where the next batch goes: the file's identity and its size."""
+
+    device: int
+    inode: int
+    size: int
+
+
+class Store:
+    """`name` is the folder below `log_dir`; descriptors are borrowed from `descriptors`."""
+
+    def __init__(
+        self,
+        log_dir: int,
+        name: str,
+        descriptors: Descriptors,
+        bell: Bell,
+        *,
+        segment: int,
+        segment_age: float = float("inf"),
+    ) -> None:
+        self.name = name
+        self.bell = Bell(bell)
+        self._log_dir = log_dir
+        self._descriptors = descriptors
+        self._segment = segment
+        self._segment_age = segment_age
+        self._sound = False  # the last line is known to be whole
+        self._born: str | None = None  # ts of the first record, once known
+
+    def write(self, batch: bytes, ts: str) -> None:
+        self.prepare(len(batch), ts)
+        self.append(batch)
+
+    def place(self) -> Place:
+        stat = os.fstat(self._fd())
+        return Place(stat.st_dev, stat.st_ino, stat.st_size)
+
+    def prepare(self, length: int, ts: str) -> Place:
+        """Make room for a batch of `length` bytes whose first record is of `ts`."""
+        place = self.place()
+        if place.size and (place.size + length > self._segment or self._is_old(ts)):
+            self._close_segment(ts)
+            place = self.place()
+        if not place.size:
+            self._born = ts
+        return place
+
+    def append(self, batch: bytes) -> None:
+        fd = self._fd()
+        before = os.fstat(fd).st_size
+        try:
+            _write_all(fd, batch)
+        except OSError:
+            self._sound = False  # should the cut fail too, the next one to open repairs
+            self.cut(before)
+            raise
+        self.bell.ring()
+
+    def cut(self, size: int) -> None:
+        """Back to `size` bytes."""
+        os.ftruncate(self._fd(repair=False), size)
+
+    def subscribe(self) -> trio.Event:
+        """Set at the next append. Subscribe, read what there is, then wait."""
+        return self.bell.subscribe()
+
+    def _fd(self, *, repair: bool = True) -> int:
+        fd = self._descriptors.get(self.name)
+        if fd is not None and os.fstat(fd).st_nlink == 0:
+            self._descriptors.drop(self.name)
+            fd = None
+            self._sound, self._born = False, None
+        if fd is None:
+            path = f"{self.name}/{segments.CURRENT}"
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            fd = os.open(path, flags, MODE, dir_fd=self._log_dir)
+            os.fchmod(fd, MODE)  # whatever the umask
+            self._descriptors.put(self.name, fd)
+        if repair and not self._sound:
+            size = os.fstat(fd).st_size
+            whole = segments.whole_size(fd, size)
+            if whole < size:
+                os.ftruncate(fd, whole)
+            self._sound = True
+        return fd
+
+    def _is_old(self, ts: str) -> bool:
+        try:
+            return instant(ts) - instant(self._first_ts(ts)) > self._segment_age
+        except ValueError:
+            return False
+
+    def _first_ts(self, otherwise: str) -> str:
+        if self._born is None:
+            head = os.pread(self._fd(), 64, 0)
+            found = head[7 : 7 + LENGTH].decode("ascii", "replace")
+            try:
+                instant(found)
+            except ValueError:  # not one of our records
+                found = otherwise
+            self._born = found
+        return self._born
+
+    def _close_segment(self, ts: str) -> None:
+        stem = file_stem(self._first_ts(ts))
+        taken = segments.stems(self._log_dir, self.name)
+        if taken and stem <= taken[-1]:
+            base, _, number = taken[-1].partition("~")
+            stem = f"{base}~{int(number or 0) + 1:06}"
+        folder = self.name
+        os.rename(
+            f"{folder}/{segments.CURRENT}",
+            f"{folder}/{stem}{segments.SUFFIX}",
+            src_dir_fd=self._log_dir,
+            dst_dir_fd=self._log_dir,
+        )
+        self._descriptors.drop(self.name)
+        self._sound, self._born = False, None
+
+
+def _write_all(fd: int, batch: bytes) -> None:
+    view = memoryview(batch)
+    while view:
+        written = os.write(fd, view)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        view = view[written:]

@@ -1,0 +1,1 @@
+"""What the kernel says of a container: cpu.stat sampled, cgroup.events awaited."""

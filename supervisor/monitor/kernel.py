@@ -1,0 +1,65 @@
+"""Monitoring of all containers: `supervise`'s port Kernel, made of the sampler and the watch.
+
+Laws: attach and detach never raise for what a cgroup does or lacks; what cannot be seen is one
+`cgroup.unreadable` warning, and the container goes on unobserved.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import trio
+
+from supervisor.core.readings import Cgroup, Reading
+from supervisor.core.spec import Monitor
+from supervisor.monitor.files import Record
+from supervisor.monitor.sample import Sampler
+from supervisor.monitor.watch import Watch
+
+
+class CgroupMonitor:
+    def __init__(
+        self,
+        journal: Record,
+        settings: Monitor,
+        clock: Callable[[], float] = trio.current_time,
+        cpus: int | None = None,
+    ) -> None:
+        self._record = journal
+        self._sampler = Sampler(journal, settings, clock, cpus)
+        self._watch = Watch(journal)
+
+    def attach(self, name: str, run: int, cgroup: Cgroup) -> None:
+        for attach in (self._sampler.attach, self._watch.attach):
+            try:
+                attach(name, run, cgroup)
+            except OSError as failure:
+                self._record(
+                    "warning",
+                    "cgroup.unreadable",
+                    name,
+                    run,
+                    path=failure.filename or cgroup.unified,
+                    errno=failure.errno,
+                    error=os.strerror(failure.errno or 0),
+                )
+
+    def detach(self, name: str) -> Reading:
+        """A last reading, for the whole run; then forget the container. Zeros if it was not attached."""
+        kills = self._watch.detach(name)
+        reading = self._sampler.detach(name)
+        return replace(reading or Reading(), oom_kill=kills)
+
+    def latest(self, name: str) -> Reading | None:
+        reading = self._sampler.latest(name)
+        return reading and replace(reading, oom_kill=self._watch.oom_kill(name))
+
+    async def run(self) -> None:
+        """Sample and watch until cancelled; attach and detach work before, during and after."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sampler.run)
+            nursery.start_soon(self._watch.run)
+
+    def close(self) -> None:
+        self._sampler.close()
+        self._watch.close()

@@ -1,0 +1,1 @@
+"""Trio tasks that obey core: events in, effects out."""

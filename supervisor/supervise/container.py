@@ -1,0 +1,299 @@
+"""One container, kept as its machine says: inbox -> step -> effects, with one deadline.
+
+Laws:
+- What the machine has become is in the ledger before any effect of it is carried out.
+- A run is told to have ended only after its output is on record and its cgroup has been read.
+- Nothing another room raises is lost or ends this task: it is recorded, and a launch that
+  could not be asked for is a failed launch. What this file itself raises is recorded as
+  supervisor.bug, and the task goes on from its machine (the crash boundary).
+- A request is judged right after each step, so that no state is too short to be seen.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import trio
+
+from supervisor.core.events import (
+    Effect,
+    Event,
+    Exited,
+    Json,
+    Kill,
+    Launch,
+    Launched,
+    LaunchFailed,
+    Record,
+    Remove,
+    SetTimer,
+    Signal,
+    StartAsked,
+    TimerFired,
+    Vanished,
+)
+from supervisor.core.lifecycle import step
+from supervisor.core.machine import LIVE, RESTING, Machine, State, adopt, restore, resume, snapshot
+from supervisor.core.spec import Container
+from supervisor.errors import HelperError
+from supervisor.supervise.ledger import Ledger
+from supervisor.supervise.memory import Memory
+from supervisor.supervise.ports import (
+    Cgroup,
+    Ended,
+    Journal,
+    Kernel,
+    Launcher,
+    Message,
+    NotStarted,
+    Output,
+    Reading,
+    Started,
+)
+from supervisor.supervise.signals import number
+
+CPU = ("usage_usec", "nr_periods", "nr_throttled", "throttled_usec")
+#: After a bug the task waits this long, so that one which repeats itself cannot take a CPU.
+PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside that a container's task touches."""
+
+    launcher: Launcher
+    output: Output
+    kernel: Kernel
+    journal: Journal
+    ledger: Ledger
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    uniform: Callable[[], float]
+
+
+class Ask:
+    """A request: the event, and what the machine must have become for it to be done."""
+
+    def __init__(self, event: Event, done: Callable[[Machine], bool]) -> None:
+        self.event = event
+        self.done = done
+        self.answered = trio.Event()
+        self.machine = Machine()
+
+    def holds(self, machine: Machine) -> bool:
+        self.machine = machine
+        return self.done(machine)
+
+
+class Keeper:
+    """The task of one container, and what it knows of it. Only this task changes `machine`."""
+
+    def __init__(self, spec: Container, ports: Ports) -> None:
+        self.spec, self.name = spec, spec.name
+        self.machine = Machine(spec.restart, spec.stop)
+        self.cgroup: Cgroup | None = None
+        self.reading = Reading()  # the last of the latest run
+        self.memory = Memory()
+        self.settled = trio.Event()
+        self.settled_as: State | None = None
+        self._ports = ports
+        # Unbounded: what may come in is bounded by what was asked for, and who delivers must not wait.
+        self._inbox, self._receive = trio.open_memory_channel[Ask | Message](math.inf)
+        self._own: deque[Event] = deque()
+        self._pending: deque[Effect] = deque()
+        self._asks: list[Ask] = []
+        self._answers: list[Ask] = []
+        self._deadline, self._serial = math.inf, 0
+        self._attached = 0
+        self._heard = False
+        self._booted = False
+
+    def put(self, item: Ask | Message) -> None:
+        self._inbox.send_nowait(item)
+
+    def recall(self) -> None:
+        """Take up what an earlier supervisor knew."""
+        try:
+            entry = self._ports.ledger.load(self.name)
+            if entry is None:
+                return
+            then = self._ports.clock() - max(0.0, self._ports.wall() - entry.saved_at)
+            machine = restore(self.spec.restart, self.spec.stop, entry.content.get("machine"), then)
+        except (OSError, ValueError) as error:
+            self._say("warning", "supervisor.ledger_ignored", error=str(error))
+            return
+        self.machine = machine
+        self.memory.take_up(entry.content.get("memory"))
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._live()
+            except Exception as error:  # noqa: BLE001 the crash boundary: one container's bug stays its own
+                with suppress(Exception):
+                    self._say("error", "supervisor.bug", doing="keeping it", error=repr(error))
+                await trio.sleep(PAUSE)
+
+    async def _live(self) -> None:
+        # Behind the effects that a crash left over, or a timer among them would be undone.
+        self._pending.extend(resume(self.machine, self._ports.clock()))
+        while True:
+            while self._pending:
+                await self._obey(self._pending.popleft())
+            while self._answers:
+                self._answers.pop().answered.set()
+            await self._take(await self._next())
+
+    async def _next(self) -> Ask | Message | Event:
+        if self._own:
+            return self._own.popleft()
+        item: Ask | Message | Event = TimerFired(self._serial)
+        with trio.move_on_at(self._deadline) as alarm:
+            item = await self._receive.receive()
+        if alarm.cancelled_caught:
+            self._deadline = math.inf
+        return item
+
+    # ── heard ──────────────────────────────────────────────────────────────────────────
+
+    async def _take(self, item: Ask | Message | Event) -> None:
+        match item:
+            case Ask():
+                if item.event == StartAsked("boot"):
+                    self._boot()
+                self._asks.append(item)
+                self._step(item.event)
+            case Started():
+                self._started(item)
+            case NotStarted(_, run, at, errno, path, hint):
+                self._heard = True
+                self._learn(run)
+                self._step(LaunchFailed(run, at, errno, path, hint))
+            case Ended():
+                await self._ended(item)
+            case _:
+                self._step(item)
+
+    def _boot(self) -> None:
+        """The helper has told what it knows: a run that it did not name is nowhere."""
+        self._booted = True
+        if self.machine.state in LIVE and not self._heard:
+            self._step(Vanished(self.machine.run))
+        elif self.machine.state in RESTING and self.machine.run:
+            self._pending.append(Remove())  # the one that was asked for may have been lost
+
+    def _started(self, message: Started) -> None:
+        if message.run < self.machine.run:
+            return
+        self._heard = True
+        self.machine = adopt(self.machine, message.run)
+        self.cgroup = message.cgroup
+        self._attach(message.run, message.cgroup)
+        self._step(Launched(message.run, message.pid, message.launch_ms, message.adopted))
+
+    async def _ended(self, message: Ended) -> None:
+        self._learn(message.run)
+        if message.run != self.machine.run or self.machine.state not in LIVE:
+            return
+        self._heard = True
+        self._attach(message.run, message.cgroup)
+        reading = Reading()
+        with self._guard("reading its output to the end"):
+            await self._ports.output.drain(self.name)
+        with self._guard("reading its cgroup"):
+            reading = self._ports.kernel.detach(self.name)
+        with self._guard("letting go of its output"):
+            self._ports.output.detach(self.name)
+        self._attached, self.reading = 0, reading
+        asked = self.machine.state == "stopping"
+        # A run that ended well was not ended by the kill of one of its processes.
+        oom = bool(reading.oom_kill) and not asked and message.code != 0
+        cpu = {key: getattr(reading, key) for key in CPU}
+        self._step(Exited(message.run, message.code, message.signal, oom, cpu))
+
+    def _learn(self, run: int) -> None:
+        """The helper knows a later run than we do: our memory was lost, or is older than the truth."""
+        if run > self.machine.run:
+            self.machine = adopt(self.machine, run)
+
+    def _attach(self, run: int, cgroup: Cgroup | None) -> None:
+        if self._attached == run:
+            return
+        self._attached = run
+        with self._guard("reading its output"):
+            self._ports.output.attach(self.name, run)
+        if cgroup is not None:
+            with self._guard("watching its cgroup"):
+                self._ports.kernel.attach(self.name, run, cgroup)
+
+    # ── decided ────────────────────────────────────────────────────────────────────────
+
+    def _step(self, event: Event) -> None:
+        before, now = self.machine, self._ports.clock()
+        self.machine, effects = step(before, event, now, self._ports.uniform())
+        self._pending.extend(effects)
+        self.memory.note(before, self.machine, event, effects, now=now, wall=self._ports.wall())
+        if self.machine.run != before.run:
+            self.reading = Reading()
+        if self.machine != before or effects:
+            self._save(now)
+        if self._booted and self.machine.state not in {"waiting", "starting"} and not self.settled.is_set():
+            self.settled_as = self.machine.state
+            self.settled.set()
+        self._answers += [ask for ask in self._asks if ask.holds(self.machine)]
+        self._asks = [ask for ask in self._asks if ask not in self._answers]
+
+    def _save(self, now: float) -> None:
+        content = {"machine": snapshot(self.machine, now), "memory": self.memory.content()}
+        with self._guard("writing the ledger"):
+            self._ports.ledger.save(self.name, content)
+
+    # ── wanted ─────────────────────────────────────────────────────────────────────────
+
+    async def _obey(self, effect: Effect) -> None:
+        launcher = self._ports.launcher
+        match effect:
+            case Record(level, event, run, fields):
+                self._ports.journal.record(level, event, self.name, run or None, **dict(fields))
+            case SetTimer(serial, delay):
+                self._deadline, self._serial = self._ports.clock() + delay, serial
+            case Launch(run):
+                await self._launch(run)
+            case Signal(run, signal):
+                with self._guard("signalling it"):
+                    await launcher.signal(self.name, run, number(signal))
+            case Kill(run):
+                with self._guard("killing it"):
+                    await launcher.kill(self.name, run)
+            case Remove():
+                self.cgroup = None
+                with self._guard("removing what is left of it"):
+                    await launcher.remove(self.name)
+
+    async def _launch(self, run: int) -> None:
+        asked, why = False, ""
+        with self._guard("launching it"):
+            try:
+                await self._ports.launcher.launch(self.name, run)
+                asked = True
+            except HelperError as error:
+                asked, why = False, str(error)
+        if not asked:
+            self._own.append(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))
+
+    @contextmanager
+    def _guard(self, doing: str) -> Iterator[None]:
+        """Another room's failure is recorded and survived."""
+        try:
+            yield
+        except HelperError as error:
+            self._say("warning", "launcher.failed", doing=doing, error=str(error))
+        except OSError as error:
+            self._say("error", "supervisor.trouble", doing=doing, error=str(error))
+        except Exception as error:  # noqa: BLE001 whatever it is, this container must go on being kept
+            self._say("error", "supervisor.bug", doing=doing, error=repr(error))
+
+    def _say(self, level: str, event: str, **fields: Json) -> None:
+        self._ports.journal.record(level, event, self.name, self.machine.run or None, **fields)

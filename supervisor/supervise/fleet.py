@@ -1,0 +1,219 @@
+"""All containers: what is asked of them, what is delivered to them, what is known of them.
+
+Laws: a request returns when it is done, and raises RequestError when it cannot be; nothing polls.
+While the supervisor is stopping nothing is started.
+"""
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import trio
+
+from supervisor.core.events import RestartAsked, StartAsked, StopAsked
+from supervisor.core.machine import LIVE, RESTING, Machine
+from supervisor.core.spec import Configuration
+from supervisor.errors import HelperError, RequestError
+from supervisor.supervise.container import Ask, Keeper, Ports
+from supervisor.supervise.ledger import Ledger
+from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, Output
+from supervisor.supervise.signals import number
+from supervisor.supervise.status import inspect, status
+
+
+class Fleet:
+    """`clock` must be the one trio keeps time by; `uniform` gives numbers in [0, 1)."""
+
+    def __init__(  # noqa: PLR0917 the ports, in the order in which daemon.py makes them
+        self,
+        configuration: Configuration,
+        launcher: Launcher,
+        output: Output,
+        kernel: Kernel,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        clock: Callable[[], float] = trio.current_time,
+        wall: Callable[[], float] = time.time,
+        uniform: Callable[[], float] = random.random,
+    ) -> None:
+        self._ports = Ports(launcher, output, kernel, journal, ledger, clock, wall, uniform)
+        self._keepers = {spec.name: Keeper(spec, self._ports) for spec in configuration.containers}
+        self._closing = False
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep all containers until cancelled; what an earlier supervisor knew is read first."""
+        for keeper in self._keepers.values():
+            keeper.recall()
+        async with trio.open_nursery() as nursery:
+            for keeper in self._keepers.values():
+                nursery.start_soon(keeper.run, name=f"container {keeper.name}")
+            task_status.started()
+            await trio.sleep_forever()
+
+    def deliver(self, message: Message) -> None:
+        keeper = self._keepers.get(message.name)
+        if keeper is not None:
+            keeper.put(message)
+            return
+        # Not declared any more, or a name the helper made up: seen, not obeyed.
+        self._ports.journal.record(
+            "warning", "launcher.unknown_container", message.name, message.run, told=type(message).__name__
+        )
+
+    async def boot(self) -> None:
+        """Ask for every container; to be called once the helper has told what already lives."""
+        for keeper in self._keepers.values():
+            keeper.put(Ask(StartAsked("boot"), _anything))
+
+    async def settled(self) -> list[str]:
+        """Once every container has been started the first time: the names of those that could not be."""
+        for keeper in self._keepers.values():
+            await keeper.settled.wait()
+        return [name for name, keeper in self._keepers.items() if keeper.settled_as in {"backoff", "failed"}]
+
+    # ── asked ──────────────────────────────────────────────────────────────────────────
+
+    async def start(self, name: str, by: str = "operator") -> None:
+        self._refuse_if_closing()
+        await self._each(name, lambda keeper: self._start(keeper, StartAsked(by)))
+
+    async def restart(self, name: str, by: str = "operator") -> None:
+        self._refuse_if_closing()
+        await self._each(name, lambda keeper: self._start(keeper, RestartAsked(by)))
+
+    async def stop(self, name: str, by: str = "operator") -> None:
+        await self._each(name, lambda keeper: self._stop(keeper, StopAsked(by)))
+
+    async def kill(self, name: str, signal: str = "SIGTERM", by: str = "operator") -> None:
+        try:
+            value = number(signal)
+        except ValueError as error:
+            raise RequestError("invalid", str(error)) from error
+        await self._each(name, lambda keeper: self._signal(keeper, value, by))
+
+    async def shutdown(self, now: bool = False) -> None:
+        """Stop all and return when all rest; `now` kills, also what an earlier call waits for."""
+        self._closing = True
+        asks = []
+        for keeper in self._keepers.values():
+            asks.append(Ask(StopAsked("supervisor-now" if now else "supervisor"), _rests))
+            keeper.put(asks[-1])
+        for ask in asks:
+            await ask.answered.wait()
+
+    # ── known ──────────────────────────────────────────────────────────────────────────
+
+    def status(self, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+        wanted = {keeper.name for name in names for keeper in self._named(name)}
+        return [
+            self._status(keeper) for keeper in self._keepers.values() if not names or keeper.name in wanted
+        ]
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        keepers = self._named(name)
+        if len(keepers) > 1:
+            replicas = ", ".join(keeper.name for keeper in keepers)
+            raise RequestError("invalid", f"{name} has {len(keepers)} replicas; name one of {replicas}")
+        return inspect(keepers[0], self._status(keepers[0]))
+
+    def _status(self, keeper: Keeper) -> dict[str, Any]:
+        latest = self._ports.kernel.latest(keeper.name)
+        return status(keeper, latest, self._ports.output.waiting(keeper.name), self._ports.clock())
+
+    # ── how ────────────────────────────────────────────────────────────────────────────
+
+    def _named(self, name: str) -> list[Keeper]:
+        """The container of this name, or all replicas of it."""
+        if name in self._keepers:
+            return [self._keepers[name]]
+        found = [keeper for keeper in self._keepers.values() if keeper.spec.service == name]
+        if found:
+            return found
+        near = get_close_matches(name, self._words(), 1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        raise RequestError("not-found", f'there is no container "{name}"{hint}')
+
+    def _words(self) -> list[str]:
+        return list(
+            {word: None for keeper in self._keepers.values() for word in (keeper.spec.service, keeper.name)}
+        )
+
+    def refuse_if_helpless(self) -> None:
+        if self._ports.launcher.lost:
+            raise RequestError(
+                "unavailable",
+                "the helper is gone; containers and logs go on: `supervisor start CONFIG` takes them over",
+            )
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing:
+            raise RequestError("unavailable", "the supervisor is stopping")
+
+    async def _each(self, name: str, do: Callable[[Keeper], Awaitable[None]]) -> None:
+        """The same to every replica at once; what went wrong with some is told of all."""
+        self.refuse_if_helpless()
+        keepers, failures = self._named(name), list[RequestError]()
+
+        async def one(keeper: Keeper) -> None:
+            try:
+                await do(keeper)
+            except RequestError as error:
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for keeper in keepers:
+                nursery.start_soon(one, keeper)
+        if failures:
+            raise RequestError(failures[0].code, "; ".join(sorted(error.detail for error in failures)))
+
+    async def _start(self, keeper: Keeper, event: StartAsked | RestartAsked) -> None:
+        machine = await _answer(keeper, Ask(event, _decided))
+        if machine.state == "running":
+            return
+        why = keeper.memory.launch_failure or machine.reason or f"it is {machine.state}"
+        if machine.state == "stopped":
+            why = "it was stopped meanwhile"
+        again = "; it will be tried again" if machine.state == "backoff" else ""
+        raise RequestError("failed", f"{keeper.name} did not start: {why}{again}")
+
+    async def _stop(self, keeper: Keeper, event: StopAsked) -> None:
+        machine = await _answer(keeper, Ask(event, _stopped))
+        if machine.state not in RESTING:
+            raise RequestError("conflict", f"{keeper.name} was asked to start again before it had stopped")
+
+    async def _signal(self, keeper: Keeper, signal: int, by: str) -> None:
+        machine = keeper.machine
+        if machine.state not in LIVE:
+            raise RequestError("conflict", f"{keeper.name} is {machine.state}: nothing to signal")
+        self._ports.journal.record(
+            "info", "container.signalled", keeper.name, machine.run, signal=signal, by=by
+        )
+        try:
+            await self._ports.launcher.signal(keeper.name, machine.run, signal)
+        except HelperError as error:
+            raise RequestError("unavailable", f"{keeper.name} could not be signalled: {error}") from error
+
+
+async def _answer(keeper: Keeper, ask: Ask) -> Machine:
+    keeper.put(ask)
+    await ask.answered.wait()
+    return ask.machine
+
+
+def _anything(_machine: Machine) -> bool:
+    return True
+
+
+def _decided(machine: Machine) -> bool:
+    return machine.state not in {"waiting", "starting", "stopping"}
+
+
+def _rests(machine: Machine) -> bool:
+    return machine.state in RESTING
+
+
+def _stopped(machine: Machine) -> bool:
+    return machine.state in RESTING or machine.wanted != "stop"

@@ -1,0 +1,79 @@
+"""What is known of each container, kept where the next supervisor finds it: NAME.json.
+
+Laws:
+- A file is replaced whole (written aside, renamed): it is the old one or the new one, never half.
+  Nothing is fsynced; the folder is a tmpfs, and what outlives a power cut is not wanted here.
+- What cannot be read is reported and left out; no file's content can stop the supervisor.
+- Everything goes through one directory fd: the path may lie where this account cannot walk.
+
+An entry is what the keeper makes it, put in an envelope that says when (wall clock) it was written.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, NamedTuple
+
+SUFFIX = ".json"
+#: An entry holds twenty runs at most; what is larger was not written here.
+LARGEST = 1 << 20
+
+
+class Entry(NamedTuple):
+    """`saved_at` is seconds since the epoch."""
+
+    saved_at: float
+    content: dict[str, Any]
+
+
+class Ledger:
+    """`folder` is an open directory; it stays the caller's to close."""
+
+    def __init__(self, folder: int, wall: Callable[[], float]) -> None:
+        self._folder = folder
+        self._wall = wall
+
+    def save(self, name: str, content: dict[str, Any]) -> None:
+        """Raises OSError when the folder cannot be written."""
+        data = json.dumps({"saved_at": self._wall(), "content": content}).encode()
+        aside = f".{name}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(aside, flags, 0o600, dir_fd=self._folder)
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+        os.rename(aside, f"{name}{SUFFIX}", src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def load(self, name: str) -> Entry | None:
+        """None if there is none; ValueError or OSError, saying why, if it is of no use."""
+        try:
+            fd = os.open(
+                f"{name}{SUFFIX}",
+                os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
+                dir_fd=self._folder,
+            )
+        except FileNotFoundError:
+            return None
+        with open(fd, "rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ValueError(f"larger than {LARGEST} bytes")
+        try:
+            envelope = json.loads(data)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        match envelope:
+            case {"saved_at": int() | float() as saved_at, "content": dict() as content} if isfinite(
+                saved_at
+            ):
+                return Entry(float(saved_at), content)
+        raise ValueError("not an entry")
+
+    def forget(self, name: str) -> None:
+        try:
+            os.unlink(f"{name}{SUFFIX}", dir_fd=self._folder)
+        except FileNotFoundError:
+            return

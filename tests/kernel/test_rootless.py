@@ -1,0 +1,127 @@
+"""Holds without root: inside cgroups that root has handed over, an ordinary user's supervisor runs capped
+containers in a user namespace of its own; without them it is refused and says what to do.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+import supervisor
+from tests.support.running import Running, Supervise, cgroup_mounts, shell, until
+
+pytestmark = pytest.mark.kernel
+
+#: Nobody's, so that nothing of the machine is this user's.
+USER = 51234
+
+
+class Delegated:
+    """Cgroups of the user's own: the unified one, and where they are v1's, cpu and pids."""
+
+    def __init__(self) -> None:
+        self.name = f"user-{USER}-{os.getpid()}"
+        mounts = cgroup_mounts()
+        self.folders = [
+            mount / self.name for mount in mounts if mount.name in {"unified", "cgroup", "cpu", "pids"}
+        ]
+
+    def make(self) -> None:
+        for folder in self.folders:
+            folder.mkdir()
+            for path in (folder, *(folder / name for name in os.listdir(folder))):
+                # As systemd delegates: the folder and what moves processes and controllers, not the limits.
+                if path == folder or path.name in {
+                    "cgroup.procs",
+                    "cgroup.subtree_control",
+                    "cgroup.threads",
+                    "tasks",
+                }:
+                    os.chown(path, USER, USER)
+
+    def enter(self) -> None:
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text("0")
+
+    def remove(self) -> None:
+        for folder in self.folders:
+            until(lambda folder=folder: not (folder / "cgroup.procs").read_text(), f"{folder} is empty")  # type: ignore[misc]
+            for parent, _, _ in os.walk(folder, topdown=False):
+                os.rmdir(parent)
+
+
+@pytest.fixture
+def delegated() -> Iterator[Delegated]:
+    made = Delegated()
+    made.make()
+    yield made
+    made.remove()
+
+
+AS_USER = ("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups")
+
+
+def python(folder: Path) -> str:
+    """A Python that this user can reach and that knows the project: ours may lie below /root."""
+    ours = (Path(supervisor.__file__).parents[1], Path(trio.__file__).parents[1])
+    site = folder / f"venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    site.mkdir(parents=True)
+    (site / "ours.pth").write_text("".join(f"{path}\n" for path in ours))
+    (folder / "venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (folder / "venv/bin").mkdir()
+    (folder / "venv/bin/python").symlink_to("/usr/bin/python3")
+    for path in (sys.executable, f"{folder}/venv/bin/python"):
+        # Once more, as the program does: setpriv itself may reach what the user may not.
+        again = "import os, sys; os.execv(sys.executable, [sys.executable, '-I', '-c', 'import supervisor, trio, msgspec'])"
+        words = [*AS_USER, path, "-I", "-c", again]
+        if subprocess.run(words, cwd="/", capture_output=True, check=False).returncode == 0:
+            return path
+    pytest.skip(f"an ordinary user can reach neither {sys.executable} nor the project's libraries")
+
+
+def as_user(running: Running) -> None:
+    """Its commands are this user's from here on, in a folder of the user's own."""
+    running.short.chmod(0o755)
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=running.short))
+    shutil.copytree(running.configs, home / "configs")
+    logs = running.log_dir
+    running.folder, running.configs = home, home / "configs"
+    running.log_dir, running.said = home / "logs", home / "said"
+    text = (running.configs / "all.toml").read_text()
+    (running.configs / "all.toml").write_text(text.replace(str(logs), str(running.log_dir)))
+    for parent, folders, files in os.walk(running.short):
+        for name in (".", *folders, *files):
+            os.chown(Path(parent, name), USER, USER, follow_symlinks=False)
+    running.environment = {"PATH": os.environ["PATH"], "SUPERVISOR_RUNTIME_DIR": str(running.runtime_dir)}
+    running.program = (*AS_USER, python(running.short), "-m", "supervisor")
+
+
+def test_an_ordinary_user_runs_a_capped_container_in_delegated_cgroups(
+    delegated: Delegated, supervise: Supervise
+) -> None:
+    running = supervise.prepare(
+        {"one": shell("id -u; echo $$; exec sleep 100000", cgroup={"cpu.max": "10%"})}
+    )
+    as_user(running)
+    running.start(before=delegated.enter)
+    now = running.state("one", "running")
+    running.line("one", "0")
+    assert os.stat(f"/proc/{now['pid']}").st_uid == USER
+    assert (now["cpu"]["quota_usec"], now["cpu"]["period_usec"]) == (10_000, 100_000)
+    assert f"/{delegated.name}/" in now["cgroup"]
+
+
+def test_without_delegated_cgroups_it_is_refused_with_what_to_do(supervise: Supervise) -> None:
+    running = supervise.prepare({"one": shell("echo ran", cgroup={"cpu.max": "10%"})})
+    as_user(running)
+    done = running.call("start", f"{running.configs}/")
+    assert done.returncode in {1, 4}
+    assert "Delegate=yes" in done.stderr
+    assert done.stderr.count("\n") <= 2
+    assert not (running.log_dir / "one").exists() or running.records("one") == []

@@ -1,0 +1,175 @@
+"""A real server on a real Unix socket in a thread; the fleet and the records behind it are fakes."""
+
+import os
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from typing import Any
+
+import pytest
+import trio
+
+from supervisor.api import schema, server
+from supervisor.api.handlers import Api, application
+from supervisor.errors import RequestError
+
+
+def container(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "state": "running",
+        "ready": True,
+        "healthy": None,
+        "pid": 4711,
+        "run": 3,
+        "restarts": 2,
+        "started_at": "2026-11-24T03:00:00.000000Z",
+        "exit": {"code": 1, "signal": None, "oom": False, "reason": "exit"},
+        "cgroup": f"/sys/fs/cgroup/supervisor/{name}",
+        "cpu": {
+            "usage_usec": 1_000_000,
+            "nr_periods": 100,
+            "nr_throttled": 45,
+            "throttled_usec": 9_000,
+            "quota_usec": 10_000,
+            "period_usec": 100_000,
+            "percent": 9.8,
+            "throttled_percent": 45.0,
+        },
+        "memory": {"current": 12_345_678, "max": 67_108_864, "oom_kill": 0},
+        "uptime_s": 3725.5,
+        "output_waiting": 0,
+        **more,
+    }
+
+
+class FakeFleet:
+    """Containers by name; `refuse` maps an act ("start web") to the error it meets."""
+
+    def __init__(self, *containers: dict[str, Any]) -> None:
+        self.containers = {each["name"]: each for each in containers}
+        self.refuse: dict[str, BaseException] = {}
+        self.calls: list[tuple[str, ...]] = []
+
+    async def _do(self, act: str, name: str, *more: str) -> None:
+        self.calls.append((act, name, *more))
+        await trio.lowlevel.checkpoint()
+        self._find(name)
+        if error := self.refuse.get(f"{act} {name}"):
+            raise error
+
+    def _find(self, name: str) -> dict[str, Any]:
+        if name not in self.containers:
+            raise RequestError("not-found", f'no container is called "{name}"')
+        return self.containers[name]
+
+    async def start(self, name: str, by: str) -> None:
+        await self._do("start", name, by)
+
+    async def stop(self, name: str, by: str) -> None:
+        await self._do("stop", name, by)
+
+    async def restart(self, name: str, by: str) -> None:
+        await self._do("restart", name, by)
+
+    async def kill(self, name: str, signal: str, by: str) -> None:
+        await self._do("kill", name, signal, by)
+
+    def status(self, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+        if error := self.refuse.get("status"):
+            raise error
+        if tuple(names) == ("service",):  # as if it had replicas
+            return list(self.containers.values())
+        return [self._find(name) for name in names or self.containers]
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        return {**self._find(name), "config": {"command": ["/bin/true"]}}
+
+
+class FakeRecords:
+    """`chunks` are what is on disk; following them, `more` is asked for what comes after."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = list(chunks)
+        self.asked: list[dict[str, Any]] = []
+        self.more: Callable[[], AsyncGenerator[bytes]] | None = None
+        self.error: BaseException | None = None
+        self.closed = threading.Event()
+
+    async def read(self, names: Sequence[str], **options: Any) -> AsyncGenerator[bytes]:
+        self.asked.append({"names": tuple(names), **options})
+        try:
+            for chunk in self.chunks:
+                await trio.lowlevel.checkpoint()
+                yield chunk
+            if self.error:
+                raise self.error
+            if options["follow"] and self.more:
+                async with aclosing(self.more()) as more:
+                    async for chunk in more:
+                        yield chunk
+            elif options["follow"]:
+                await trio.sleep_forever()
+        finally:
+            self.closed.set()
+
+
+class Served:
+    """A running server: its runtime dir, the fakes behind it, and the errors it reported as its own."""
+
+    def __init__(self, folder: str, fleet: FakeFleet, records: FakeRecords) -> None:
+        self.folder = folder
+        self.path = os.path.join(folder, "api.sock")
+        self.fleet = fleet
+        self.records = records
+        self.errors: list[BaseException] = []
+        self.stopped = threading.Event()
+        self._ready = threading.Event()
+        self._token: trio.lowlevel.TrioToken
+        self._closing: trio.Event
+
+    async def _main(self) -> None:
+        self._closing = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        info = schema.Info("0.1.0", self.folder, "/logs", os.getpid(), "2026-11-24T03:00:00.000000Z")
+        api = Api(self.fleet, self.records, info, self._stop, self._closing, self.errors.append)
+        sock = server.bind(self.folder)
+        async with trio.open_nursery() as nursery:
+            closing, report = self._closing, self.errors.append
+            await nursery.start(
+                lambda **kw: server.serve(application(api), sock, closing, report=report, **kw)
+            )
+            self._ready.set()
+
+    def _stop(self) -> None:
+        self.stopped.set()
+        self._closing.set()
+
+    @contextmanager
+    def running(self) -> Iterator["Served"]:
+        thread = threading.Thread(target=trio.run, args=(self._main,))
+        thread.start()
+        try:
+            assert self._ready.wait(10)
+            yield self
+        finally:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._closing.set)
+            thread.join(10)
+            assert not thread.is_alive(), "the server did not end"
+
+
+@pytest.fixture
+def folder() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as path:
+        yield path
+
+
+@pytest.fixture
+def served(folder: str) -> Iterator[Served]:
+    fleet = FakeFleet(container("web"), container("db", state="stopped", pid=None))
+    with Served(
+        folder, fleet, FakeRecords(b'{"line":"1"}\n{"line":"2"}\n', b'{"line":"3"}\n')
+    ).running() as it:
+        yield it

@@ -1,0 +1,66 @@
+"""The command line itself: what is wrong with it is said in one style, and what is not there yet says so."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["frobnicate"],
+        ["restart"],
+        ["inspect"],
+        ["status", "--jsn"],
+        ["logs", "-n", "-1"],
+        ["logs", "-n", "x"],
+        ["start", "a", "b/"],
+        ["start", "--detach", "web"],
+    ],
+)
+def test_a_wrong_command_line_exits_2_and_points_to_help(run: Any, argv: list[str]) -> None:
+    code, out, err = run(*argv)
+    assert (code, out) == (2, "")
+    assert err.startswith("supervisor: ")
+    assert len(err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    "argv", [["why", "web"], ["plan"], ["reload"], ["exec", "web", "--", "ls", "-l"], ["top"]]
+)
+def test_commands_of_a_later_version_say_so(run: Any, argv: list[str]) -> None:
+    assert run(*argv) == (1, "", f"supervisor: {argv[0]}: not supported yet\n")
+
+
+@pytest.mark.parametrize("option", ["--since", "--until", "--stream", "--grep"])
+def test_options_of_a_later_version_say_so(run: Any, option: str) -> None:
+    assert run("logs", option, "x") == (1, "", f"supervisor: logs: {option} is not supported yet\n")
+
+
+def test_help_lists_every_command(run: Any) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in [
+        "start",
+        "check",
+        "doctor",
+        "status",
+        "inspect",
+        "logs",
+        "why",
+        "stop",
+        "restart",
+        "kill",
+        "plan",
+        "reload",
+        "exec",
+        "top",
+        "events",
+        "schema",
+    ]:
+        assert f"\n    {name}" in out
+
+
+def test_the_version_is_printed(run: Any) -> None:
+    assert run("--version")[1].startswith("supervisor ")

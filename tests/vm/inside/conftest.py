@@ -1,0 +1,3 @@
+from tests.support.running import supervise
+
+__all__ = ["supervise"]
