@@ -10,7 +10,7 @@ LOCK := .cache/pip-tools/bin/pip-compile --quiet --strip-extras --generate-hashe
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 MAKEFLAGS += --keep-going  # one failed tier does not hide the others
-.PHONY: demo test lint types contracts unit kernel vm bench lock clean
+.PHONY: demo test lint types contracts unit long kernel vm bench lock clean
 
 demo: .venv/runtime
 	@sh configs/show.sh $(BIN)/supervisor
@@ -29,6 +29,10 @@ contracts: .venv/dev
 
 unit: .venv/dev
 	$(PYTEST) tests/unit
+
+# The unit tests with thousands of examples each, new ones at every run.
+long: .venv/dev
+	HYPOTHESIS_PROFILE=long $(PYTEST) tests/unit
 
 kernel: .venv/dev
 	$(PYTEST) tests/kernel

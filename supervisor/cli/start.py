@@ -17,7 +17,8 @@ import msgspec
 import supervisor
 from supervisor.config.load import load
 from supervisor.core.spec import Configuration, Settings
-from supervisor.launcher.declaration import declare
+from supervisor.launcher.declaration import declare, layers
+from supervisor.launcher.ids import EACH
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS", "NOTIFY_SOCKET", "WATCHDOG_USEC")
 _TRAVERSED, _GROUP, _OWN = 0o711, 0o710, 0o700
@@ -32,17 +33,20 @@ def start(path: str, detach: bool, runtime_dir: str | None) -> int:
     chosen = runtime_dir or os.environ.get("SUPERVISOR_RUNTIME_DIR")
     if chosen:
         settings = replace(settings, runtime_dir=os.path.abspath(chosen))
-    try:
-        account = _account(settings.user)
-    except KeyError:
-        return _refuse(f'there is no account "{settings.user}" to run as; see user in [supervisor]', 2)
     configuration = replace(configuration, settings=settings)
+    account = _account(settings.user)
+    objection = _objection(configuration)
+    if account is None or objection:
+        return _refuse(
+            objection or f'there is no account "{settings.user}" to run as; see user in [supervisor]', 2
+        )
     try:
         os.makedirs(settings.runtime_dir, _TRAVERSED, exist_ok=True)
         lock = _lock(settings.runtime_dir)
         if lock is None:
             return _refuse(f"one is already running in {settings.runtime_dir}; see `supervisor status`", 1)
         _make_folders(settings, account, [one.name for one in configuration.containers])
+        _make_layers(configuration)
     except PermissionError as error:
         return _refuse(
             f"not permitted to make {error.filename}; run as root, or set runtime_dir and logs.dir", 4
@@ -56,6 +60,20 @@ def start(path: str, detach: bool, runtime_dir: str | None) -> int:
     return _become_helper(configuration, account, lock, -1)
 
 
+def _objection(configuration: Configuration) -> str:
+    """What only the one who starts it lacks; "" when nothing."""
+    private = [one.name for one in configuration.containers if one.userns == "private"]
+    if private and os.geteuid() != 0:
+        return (
+            f"{', '.join(private)}: a private user namespace needs a range of ids, which only root has;\n"
+            'start it as root, or write userns = "host" (the container then has one id: yours)'
+        )
+    room = configuration.settings.id_pool[1] // EACH
+    if len(private) > room:
+        return f"id_pool has room for {room} private user namespaces, not for {len(private)}"
+    return ""
+
+
 def _refuse(text: str, code: int) -> int:
     print(f"supervisor: {text}", file=sys.stderr)
     return code
@@ -66,11 +84,14 @@ class _Account(NamedTuple):
     gid: int
 
 
-def _account(name: str) -> _Account:
-    """Whom the unprivileged half runs as: without root, whoever asks. Raises KeyError."""
+def _account(name: str) -> _Account | None:
+    """Whom the unprivileged half runs as: without root, whoever asks; None when there is no such account."""
     if os.geteuid() != 0:
         return _Account(os.getuid(), os.getgid())
-    entry = pwd.getpwnam(name)
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
     return _Account(entry.pw_uid, entry.pw_gid)
 
 
@@ -107,6 +128,15 @@ def _make_folders(settings: Settings, account: _Account, names: list[str]) -> No
                 os.chown(entry.path, account.uid, -1, follow_symlinks=False)
 
 
+def _make_layers(configuration: Configuration) -> None:
+    """A folder for each persistent layer, where nobody but root comes: setuid programs may lie in it."""
+    folder = layers(configuration.settings.state_dir)
+    for one in configuration.containers:
+        if one.rootfs_mode == "persistent":
+            _folder(folder, _OWN)
+            _folder(f"{folder}/{one.name}", _OWN)
+
+
 def _folder(path: str, mode: int, *, uid: int = -1, gid: int = -1) -> None:
     os.makedirs(path, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -120,6 +150,7 @@ def _folder(path: str, mode: int, *, uid: int = -1, gid: int = -1) -> None:
 def _become_helper(configuration: Configuration, account: _Account, lock: int, ready: int) -> NoReturn:
     declared = declare(
         configuration,
+        {},
         uid=account.uid,
         gid=account.gid if os.geteuid() == 0 else 0,
         python=sys.executable,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from supervisor.config.cgroup import CGROUP
 from supervisor.config.envfile import read_env_file
-from supervisor.config.identity import CAPABILITY_LIST, DEVICES, NAMES, NAMESPACES, RLIMITS
+from supervisor.config.identity import CAPABILITY_LIST, DEVICES, NAMES, NAMESPACES, RLIMITS, TIME_OFFSETS
 from supervisor.config.mounts import MOUNTS, host_path
 from supervisor.config.place import Place
 from supervisor.config.probes import COMMAND, HEALTH_SHAPE, READY_SHAPE, build_health, build_ready
@@ -99,6 +99,7 @@ CONTAINER: Keys = {
     "no_new_privileges": Key(leaf(flag, type="boolean"), "setuid programs gain nothing; default true"),
     "seccomp": Key(Shape(_seccomp, {"type": "string"}), '"default", "unconfined" or an OCI seccomp profile'),
     "rlimits": Key(RLIMITS, 'resource limits, a number or "unlimited"'),
+    "time_offsets": Key(TIME_OFFSETS, "its clocks monotonic and boottime run ahead by this much"),
     "devices": Key(DEVICES, 'extra host device nodes, like "/dev/fuse"'),
     "mounts": Key(MOUNTS, "binds and tmpfs below the root"),
     "cgroup": Key(CGROUP, "cgroup v2 files and their values"),
@@ -134,6 +135,7 @@ def build(name: str, given: Table, place: Place) -> Iterator[Container]:
         # Absent, no filter is applied yet; the spec says what is, not what was wished.
         seccomp=pick(given, "seccomp", "unconfined"),
         rlimits=pairs(pick(given, "rlimits", Table())),
+        time_offsets=pairs(pick(given, "time_offsets", Table())),
         cgroup=_build_cgroup(pick(given, "cgroup", Table())),
         restart=build_restart(pick(given, "restart", Table())),
         stop=build_stop(pick(given, "stop", Table())),

@@ -8,7 +8,7 @@ from typing import Any
 
 from supervisor.config.place import Place
 from supervisor.config.shapes import BROKEN, Shape, leaf, list_of, mapping
-from supervisor.config.units import LARGEST
+from supervisor.config.units import LARGEST, LAST_ID, duration
 from supervisor.config.values import CONTROL, WrongError, inside_path, nearest, show, text
 from supervisor.core.spec import DEFAULT_NAMESPACES
 
@@ -29,12 +29,15 @@ _RLIMITS = (
 )
 # fmt: on
 _UNLIMITED = -1
+_CLOCKS = ("monotonic", "boottime")
+_IDS = 65536  # of one container
+_POOL = re.compile(r"([1-9][0-9]{0,9}):([1-9][0-9]{0,9})")
 
 #: Namespaces that other keys decide, and what to write instead of naming them.
 _GOVERNED = {
     "net": 'follows the key network (write network = "none" or "host")',
-    "user": 'follows the key userns (write userns = "host")',
-    "time": "is not supported yet (leave it out)",
+    "user": 'follows the key userns (write userns = "private" or "host")',
+    "time": "follows the key time_offsets",
 }
 
 
@@ -87,6 +90,23 @@ def _namespaces(value: object, place: Place) -> Any:
     return given if given is BROKEN else tuple(each for each in DEFAULT_NAMESPACES if each in given)
 
 
+def _clock(word: str) -> str:
+    if word not in _CLOCKS:
+        raise WrongError(f"{show(word)} is not a clock that can be shifted (monotonic or boottime)")
+    return word
+
+
+def id_pool(value: object) -> tuple[int, int]:
+    """(first, count) of `"FIRST:COUNT"`, the form of subuid(5); no id of it may be the machine's own root."""
+    match = _POOL.fullmatch(text(value))
+    first, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not first or count < _IDS or first + count - 1 > LAST_ID:
+        raise WrongError(
+            f'{show(value)} is not a range of ids (write "FIRST:COUNT", like "524288:6553600", 65536 or more)'
+        )
+    return first, count
+
+
 def _device(value: object) -> str:
     node = inside_path(value)
     if not node.startswith("/dev/"):
@@ -110,6 +130,7 @@ CAPABILITY_LIST = _distinct(list_of(leaf(_capability, type="string", pattern="^(
 RLIMITS = mapping(
     _rlimit_name, leaf(_rlimit, type=["integer", "string"], minimum=0), propertyNames={"enum": list(_RLIMITS)}
 )
+TIME_OFFSETS = mapping(_clock, leaf(duration, type="string"), propertyNames={"enum": list(_CLOCKS)})
 DEVICES = _distinct(list_of(leaf(_device, type="string", pattern="^/dev/")))
 
 

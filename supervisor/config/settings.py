@@ -1,18 +1,33 @@
 """The [supervisor] table."""
 
+import grp
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
+from supervisor.config.identity import id_pool
 from supervisor.config.mounts import host_path
 from supervisor.config.restart import DURATION
 from supervisor.config.shapes import Key, Keys, Shape, Table, leaf, pick, plain, table, words
 from supervisor.config.units import account, duration_from, size_from
-from supervisor.config.values import normal, number
-from supervisor.core.spec import KIB, Logs, Monitor, Settings
+from supervisor.config.values import WrongError, normal, number, show
+from supervisor.core.spec import KIB, Configuration, Logs, Monitor, Settings
 
 _COMPRESS = ("zstd", "gzip", "none")
 _PATH = Shape(host_path, {"type": "string"})
 _SIZE = {"type": ["string", "integer"], "examples": ["64MiB"]}
+
+
+def _group(value: object) -> int:
+    """The gid of a group of this machine, by name or number; looked up now, so that what root declared is a number."""
+    word = account(value)
+    if word.isdigit():
+        return int(word)
+    try:
+        return grp.getgrnam(word).gr_gid
+    except KeyError:
+        raise WrongError(f"there is no group {show(word)} here (make it: groupadd --system {word})") from None
+
 
 LOGS: Keys = {
     "dir": Key(_PATH, 'default "logs" under the working directory'),
@@ -35,9 +50,18 @@ SUPERVISOR: Keys = {
     "user": Key(
         leaf(account, type=["string", "integer"]), 'account of the unprivileged half; default "nobody"'
     ),
+    "group": Key(
+        leaf(_group, type=["string", "integer"]),
+        "group whose members may use the socket, by name or number; default none: root alone",
+    ),
     "runtime_dir": Key(
         _PATH,
         "sockets, FIFOs, run state; default /run/supervisor, or $XDG_RUNTIME_DIR/supervisor without root",
+    ),
+    "state_dir": Key(_PATH, "persistent layers; default /var/lib/supervisor"),
+    "id_pool": Key(
+        leaf(id_pool, type="string", pattern="^[1-9][0-9]*:[1-9][0-9]*$"),
+        'user and group ids for private user namespaces, "FIRST:COUNT"; default "524288:1878523904"',
     ),
     "logs": Key(table(LOGS), "where records go"),
     "monitor": Key(table(MONITOR), "sampling and warnings"),
@@ -62,3 +86,12 @@ def build(given: Table, *, cwd: str, runtime_dir: str) -> Settings:
         logs=Logs(**logs),
         monitor=Monitor(**plain(pick(given, "monitor", Table()))),
     )
+
+
+def without_root(configuration: Configuration) -> Configuration:
+    """As an ordinary user can have it: the socket is the user's own, and no group's."""
+    if configuration.settings.group is None:
+        return configuration
+    note = "supervisor.group: without root the socket is its user's alone"
+    settings = replace(configuration.settings, group=None)
+    return replace(configuration, settings=settings, notes=(*configuration.notes, note))

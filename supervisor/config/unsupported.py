@@ -26,22 +26,10 @@ CONTAINER = (
     ),
     Refusal("health", "health probes are not supported yet (leave health out)"),
     Refusal(
-        "rootfs_mode",
-        'a persistent layer is not supported yet (write "overlay", "direct" or "read-only")',
-        lambda value: value == "persistent",
-    ),
-    Refusal(
-        "userns",
-        'private user namespaces are not supported yet (write userns = "host", e.g. in [defaults])',
-        lambda value: value == "private",
-        absent=True,
-    ),
-    Refusal(
         "seccomp",
         'seccomp filters are not supported yet (write "unconfined", or leave seccomp out)',
         lambda value: value != "unconfined",
     ),
-    Refusal("devices", "extra devices are not supported yet (leave devices out)", bool),
 )
 LOGS = (
     Refusal("segment_age", "closing segments by age is not supported yet (leave segment_age out)"),

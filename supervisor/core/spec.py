@@ -107,6 +107,7 @@ class Container:
     `env` holds what was declared (env_file merged under env); the variables that the
     supervisor itself sets are added by the launcher.
     `capabilities` None means the default of the user namespace, names carry no CAP_.
+    `time_offsets` are seconds by clock, "monotonic" or "boottime".
     """
 
     name: str
@@ -127,6 +128,7 @@ class Container:
     no_new_privileges: bool = True
     seccomp: str = "default"
     rlimits: tuple[tuple[str, int], ...] = ()
+    time_offsets: tuple[tuple[str, float], ...] = ()
     devices: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     cgroup: tuple[tuple[str, str], ...] = (("pids.max", DEFAULT_PIDS_MAX),)
@@ -164,11 +166,17 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The [supervisor] table. `runtime_dir` is absolute."""
+    """The [supervisor] table. Folders are absolute; `id_pool` is (first, count) of the host's user and
+    group ids that containers with a user namespace of their own share out, 65,536 each.
+    `group` is the gid whose members may use the socket, None for root alone.
+    """
 
     logs: Logs
     runtime_dir: str = "/run/supervisor"
+    state_dir: str = "/var/lib/supervisor"
+    id_pool: tuple[int, int] = (524288, 1878523904)
     user: str = "nobody"
+    group: int | None = None
     monitor: Monitor = Monitor()
 
 

@@ -20,14 +20,18 @@ import time
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.helper import child, policy
-from supervisor.helper.operations import Workplace
+from supervisor.helper import child, notes, policy
 from supervisor.helper.protocol import Launch, Report
 from supervisor.helper.steps import Steps
-from supervisor.kernel import cgroup
+from supervisor.helper.workplace import Workplace
+from supervisor.kernel import cgroup, namespaces
 
 _CREDENTIALS = struct.Struct("3i")
 _NO_STATUS = (-1, -1)
+#: What failed before there was a process → what an operator reads as its stage.
+_STAGES = {"clone3": "fork", "user namespace": "user namespace"}
+#: User and group ids that a container with a user namespace of its own has.
+ID_COUNT = 65536
 
 
 class Place(NamedTuple):
@@ -53,7 +57,7 @@ class Cell:
         self.report: socket.socket | None = None
         self.failure: dict[str, object] | None = None
         self.init = self.service = 0
-        self.service_pidfd = self.init_pidfd = self.events = -1
+        self.service_pidfd = self.init_pidfd = self.events = self.userns = -1
         self.began = self.launch_ms = 0.0
         self.status = _NO_STATUS
         self.last: Report | None = None  # repeated to a daemon that comes after the one it was told
@@ -69,15 +73,22 @@ class Cell:
         cgroup.make(self.leaf, self.limits)
         self.open_files()
         os.ftruncate(self.files["exit"], 0)
+        if self.launch.ids >= 0 and self.userns < 0:
+            self.userns = namespaces.make_user(self.launch.ids, ID_COUNT)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         # No handler of ours may run in the child; it takes back the default mask itself.
         before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        if os.fork() == 0:  # the outer child ends by itself, having forked PID 1
-            self._become_child(theirs)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+        try:
+            self.init, self.init_pidfd = cgroup.fork_into(
+                self.leaf, namespaces.clone_flag(self.launch.namespaces)
+            )
+            if self.init == 0:
+                self._become_child(theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
         self.report, self.phase = ours, policy.LAUNCHING
 
     def _become_child(self, report: socket.socket) -> None:
@@ -85,8 +96,11 @@ class Cell:
             fds = child.Descriptors(
                 report.detach(), self.files["stdout-in"], self.files["stderr-in"], self.files["exit"]
             )
-            work = Workplace(self.place.mountpoint, self.leaf, rootless=self.place.rootless)
-            child.outer(work, self.steps, fds, shim=self.launch.init)
+            work = Workplace(
+                self.place.mountpoint, self.leaf,
+                ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
+            )  # fmt: skip
+            child.inner(work, self.steps, fds, shim=self.launch.init)
         finally:
             os._exit(child.FAILED)
 
@@ -120,10 +134,8 @@ class Cell:
             if not data:
                 return True
             pid = _CREDENTIALS.unpack_from(extra[0][2])[0] if extra else 0
-            if data == b"init":
-                self.init, self.init_pidfd = pid, _pidfd(pid)
-            elif data == b"service":
-                self.service, self.service_pidfd = pid, _pidfd(pid)
+            if data == b"service":
+                self.service, self.service_pidfd = pid, notes.pidfd(pid)
             else:
                 self.failure = json.loads(data)
 
@@ -135,7 +147,7 @@ class Cell:
         if self.failure is None and self.service:
             self.launch_ms = (time.monotonic() - self.began) * 1000
             self.phase = policy.LIVE
-            self._note()
+            notes.write(self.folder, self.run, self.init, self.service)
             return self.alive()
         self.failure = self.failure or {
             "stage": "launch",
@@ -234,31 +246,21 @@ class Cell:
 
     # ── for the helper that comes after ────────────────────────────────────────────────
 
-    def _note(self) -> None:
-        note = {"run": self.run, "init": self.init, "service": self.service}
-        note |= {"init_start": start_time(self.init), "service_start": start_time(self.service)}
-        path = f"{self.folder}/run"
-        with open(f"{path}.new", "w", encoding="ascii") as file:
-            json.dump(note, file)
-        os.rename(f"{path}.new", path)
-
     def adopt(self) -> bool:
         """Take over the run a crashed helper left, if any; False when there is none.
 
         A PID is believed only with the start time noted beside it. A run that ended meanwhile is
         put into `ending`, to be reported like any other.
         """
-        try:
-            with open(f"{self.folder}/run", encoding="ascii") as file:
-                note = json.load(file)
-        except (FileNotFoundError, ValueError):
+        note = notes.read(self.folder)
+        if note is None:
             return False
         self.open_files()
-        self.run, self.phase = note["run"], policy.LIVE
-        if start_time(note["init"]) == note["init_start"]:
-            self.init, self.init_pidfd = note["init"], _pidfd(note["init"])
-            self.service, self.service_pidfd = note["service"], _pidfd(note["service"])
-        if self.service_pidfd < 0 or start_time(note["service"]) != note["service_start"]:
+        self.run, self.phase = note.run, policy.LIVE
+        if notes.start_time(note.init) == note.init_start:
+            self.init, self.init_pidfd = note.init, notes.pidfd(note.init)
+            self.service, self.service_pidfd = note.service, notes.pidfd(note.service)
+        if self.service_pidfd < 0 or notes.start_time(note.service) != note.service_start:
             if self.init_pidfd >= 0:
                 signal.pidfd_send_signal(self.init_pidfd, signal.SIGKILL)
             if os.path.isdir(self.leaf.unified):
@@ -278,20 +280,12 @@ def refusal(name: str, run: int, failure: dict[str, object]) -> Report:
     )  # fmt: skip
 
 
-def _pidfd(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return -1
-
-
-def start_time(pid: int) -> int:
-    """Clock ticks after boot at which the process started (proc(5), stat field 22); 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b") ")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return 0
+def failure_of(error: KernelError | OSError) -> dict[str, object]:
+    """As a launch's own process reports one: what could not even be prepared."""
+    if not isinstance(error, KernelError):
+        return {"stage": "fork", "errno": error.errno, "path": str(error.filename or ""), "call": ""}
+    stage = _STAGES.get(error.call, "cgroup")
+    return {"stage": stage, "errno": error.errno, "path": error.path, "call": error.call}
 
 
 #: What a cell waits for, by phase: its report socket, or its cgroup being empty.

@@ -1,11 +1,11 @@
-"""The forked side of a launch: outer → inner → service, as helper.steps ordered.
+"""The forked side of a launch: inner → service, as helper.steps ordered.
 
-    helper ─fork→ outer ─fork→ inner (PID 1 of the container) ─fork→ service ─exec→ the program
-                    └ exits         └ becomes the init shim (init = true)
+    helper ─clone3→ inner (PID 1 of the container) ─fork→ service ─exec→ the program
+                      └ becomes the init shim (init = true)
 
-Each reports on one SOCK_SEQPACKET socket: b"init" and b"service" say who they are (the kernel
-adds the sender's PID as the helper sees it), a JSON object {stage, errno, path} says what failed.
-The socket is close-on-exec, so its end without a failure is success.
+They report on one SOCK_SEQPACKET socket: b"service" says who is the service (the kernel adds the
+sender's PID as the helper sees it), a JSON object {stage, errno, path} says what failed. The socket
+is close-on-exec, so its end without a failure is success.
 
 Nothing here returns or raises to the caller: each function ends the process.
 """
@@ -18,8 +18,9 @@ from typing import NamedTuple, NoReturn
 
 from supervisor.errors import KernelError
 from supervisor.helper import init
-from supervisor.helper.operations import OPERATIONS, Workplace
+from supervisor.helper.operations import OPERATIONS
 from supervisor.helper.steps import Step, Steps
+from supervisor.helper.workplace import Workplace
 from supervisor.kernel import process
 
 FAILED = 125  # what a process of a failed launch exits with; the report says why
@@ -34,41 +35,17 @@ class Descriptors(NamedTuple):
     exit_file: int
 
 
-def outer(work: Workplace, steps: Steps, fds: Descriptors, *, shim: bool) -> NoReturn:
-    """First child of the helper; ends as soon as the container's PID 1 exists."""
+def inner(work: Workplace, steps: Steps, fds: Descriptors, *, shim: bool) -> NoReturn:
+    """The helper's child, PID 1 of the container."""
     report = socket.socket(fileno=fds.report)
     try:
-        _let_go(fds)
-        _take(work, steps.outer)
-        if os.fork():
-            os._exit(0)
-    except BaseException as error:
-        _fail(report, "fork", error)
-    _inner(work, steps, fds, report, shim=shim)
-
-
-def _let_go(fds: Descriptors) -> None:
-    """Nothing of the helper's reaches a container: not its descriptors, signals, terminal or memory."""
-    process.set_undumpable()
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(null, 0)
-    os.dup2(fds.stdout, 1)
-    os.dup2(fds.stderr, 2)
-    process.close_all_but({fds.report, fds.exit_file})
-    # From here on nothing may be imported: after the root has changed it would be the container's file.
-    sys.meta_path.clear()
-    sys.path.clear()
-
-
-def _inner(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
-    try:
-        report.send(b"init")
-        _take(work, steps.inner)
+        _let_go(fds, work.userns)
+        take(work, steps.inner)
         if shim:
             init.block_signals()
             service = os.fork()
             if service:
-                init.give_up(work.account, {fds.report, fds.exit_file})
+                init.give_up(work, steps.filters, {fds.report, fds.exit_file})
                 report.close()
                 init.run(service, fds.exit_file)
     except BaseException as error:
@@ -76,32 +53,46 @@ def _inner(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socke
     _service(work, steps.service, report)
 
 
+def _let_go(fds: Descriptors, userns: int) -> None:
+    """Nothing of the helper's reaches a container: not its descriptors, signals, terminal or memory."""
+    process.set_undumpable()
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.dup2(fds.stdout, 1)
+    os.dup2(fds.stderr, 2)
+    process.close_all_but({fds.report, fds.exit_file, userns})
+    # From here on nothing may be imported: after the root has changed it would be the container's file.
+    sys.meta_path.clear()
+    sys.path.clear()
+
+
 def _service(work: Workplace, steps: tuple[Step, ...], report: socket.socket) -> NoReturn:
     try:
         process.reset_signals()
         report.send(b"service")
-        _take(work, steps)
+        take(work, steps)
     except BaseException as error:
         _fail(report, "exec", error)
     os._exit(FAILED)
 
 
-def _take(work: Workplace, steps: tuple[Step, ...]) -> None:
+def take(work: Workplace, steps: tuple[Step, ...]) -> None:
+    """Carry out steps in order; raises StepError(stage, errno, path, call) for the first that fails."""
     for step in steps:
         try:
             OPERATIONS[step.op](work, *step.args)
         except KernelError as error:
-            raise _StepError(step.stage, error.errno, error.path, error.call) from None
+            raise StepError(step.stage, error.errno, error.path, error.call) from None
         except OSError as error:
-            raise _StepError(step.stage, error.errno or 0, str(error.filename or step.op), step.op) from None
+            raise StepError(step.stage, error.errno or 0, str(error.filename or step.op), step.op) from None
 
 
-class _StepError(Exception):
+class StepError(Exception):
     """A step failed; args are (stage, errno, path, call)."""
 
 
 def _fail(report: socket.socket, stage: str, error: BaseException) -> NoReturn:
-    if isinstance(error, _StepError):
+    if isinstance(error, StepError):
         stage, number, path, call = error.args
     elif isinstance(error, OSError):
         number, path, call = error.errno or 0, "", ""

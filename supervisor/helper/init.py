@@ -13,7 +13,8 @@ import os
 import signal
 from typing import NoReturn
 
-from supervisor.helper.accounts import Account
+from supervisor.helper import confine
+from supervisor.helper.workplace import Workplace
 from supervisor.kernel import caps, process
 
 _ALL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -35,8 +36,11 @@ def run(service: int, exit_file: int) -> NoReturn:
         os._exit(code if signalled < 0 else _SIGNALLED + signalled)
 
 
-def give_up(account: Account, keep: set[int]) -> None:
+def give_up(work: Workplace, filters: tuple[bytes, ...], keep: set[int]) -> None:
     """All that the shim does not need: privileges, the service's output, other descriptors."""
+    account = work.account
+    if work.userns >= 0:
+        confine.userns(work)
     for descriptor in (1, 2):
         os.dup2(0, descriptor)  # /dev/null: the service alone holds its output
     process.close_all_but(keep)
@@ -46,6 +50,7 @@ def give_up(account: Account, keep: set[int]) -> None:
     caps.take_exactly((), root=True)
     process.no_new_privileges()
     process.set_undumpable()  # taking another uid has reset it
+    confine.filter_calls(work, filters)
 
 
 def _wait(service: int) -> tuple[int, int]:

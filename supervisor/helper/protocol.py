@@ -139,7 +139,10 @@ class Bind(NamedTuple):
 
 class Launch(NamedTuple):
     """All that is needed to launch one container, frozen by root. Words as in core.spec.Container;
-    `cgroup` holds v2 file names and values, `capabilities` is the exact set.
+    `cgroup` holds v2 file names and values, `capabilities` is the exact set, `rlimits` are (name,
+    soft, hard), `ids` is the first of the container's 65,536 user and group ids on the host (-1: no
+    user namespace of its own), `layer` the folder of a persistent writable layer, `filter` the place of
+    its seccomp programs in `Declared.filters` (-1: none), `time_offsets` (clock, nanoseconds).
     """
 
     name: str
@@ -156,8 +159,13 @@ class Launch(NamedTuple):
     mounts: tuple[Bind, ...]
     capabilities: tuple[str, ...]
     no_new_privileges: bool
-    rlimits: tuple[tuple[str, int], ...]
+    rlimits: tuple[tuple[str, int, int], ...]
     cgroup: tuple[tuple[str, str], ...]
+    devices: tuple[str, ...] = ()
+    ids: int = -1
+    layer: str = ""
+    filter: int = -1
+    time_offsets: tuple[tuple[str, int], ...] = ()
 
 
 class Declared(NamedTuple):
@@ -165,6 +173,7 @@ class Declared(NamedTuple):
 
     `python` runs the daemon; descriptors: `spec` (what the daemon supervises, as JSON), `ready`
     (closed by the first daemon once all is started; -1 none), `lock` (held until the helper ends).
+    `filters` are seccomp programs, base64 of what the kernel loads, each entry loaded in its order.
     """
 
     runtime_dir: str
@@ -175,6 +184,7 @@ class Declared(NamedTuple):
     ready: int
     lock: int
     containers: tuple[Launch, ...]
+    filters: tuple[tuple[str, ...], ...] = ()
 
 
 def encode_declared(declared: Declared) -> bytes:

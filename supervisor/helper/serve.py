@@ -9,11 +9,12 @@ import os
 import select
 import signal
 import time
+from base64 import b64decode
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
 from supervisor.helper import policy
-from supervisor.helper.cell import EVENTS, Cell, Place, refusal
+from supervisor.helper.cell import EVENTS, Cell, Place, failure_of, refusal
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
@@ -33,9 +34,10 @@ class Helper:
         place = Place(
             f"{declared.runtime_dir}/containers", f"{declared.runtime_dir}/root", declared.gid, rootless
         )
+        filters = tuple(tuple(map(b64decode, programs)) for programs in declared.filters)
         self.cells: dict[str, Cell] = {}
         for launch in declared.containers:
-            cell = Cell(launch, plan(launch, rootless=rootless), place)
+            cell = Cell(launch, plan(launch, filters, rootless=rootless), place)
             self._place(cell)
             self.cells[launch.name] = cell
         self.daemon = Daemon(declared)
@@ -262,15 +264,7 @@ class Helper:
         try:
             cell.start(run)
         except (KernelError, OSError) as error:
-            failure = {
-                "stage": "cgroup",
-                "errno": error.errno,
-                "path": getattr(error, "path", ""),
-                "call": "",
-            }
-            if not isinstance(error, KernelError):
-                failure |= {"stage": "fork", "path": str(error.filename or "")}
-            cell.last = refusal(cell.launch.name, run, failure)
+            cell.last = refusal(cell.launch.name, run, failure_of(error))
             self.daemon.send(cell.last)
             return
         assert cell.report

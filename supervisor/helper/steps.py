@@ -1,14 +1,14 @@
 """From a declared container to the ordered steps that confine it: pure, and data.
 
-Three processes take the steps, each list in order, each step stopping the launch if it fails:
+Two processes take the steps, each list in order, each step stopping the launch if it fails:
 
-    outer    still in the helper's namespaces: joins the cgroup, unshares, forks the next
-    inner    PID 1 of the container: builds its root out of sight, then enters it
+    inner    PID 1 of the container: joins its cgroup, unshares, builds its root out of sight,
+             then enters it
     service  gives up everything it may not keep, then becomes the service
 
 Laws: mounts happen only between "private" and "enter"; every target is a path below the new
-root; the identity is taken before capabilities are, and nothing follows them but no_new_privs,
-workdir and exec.
+root; the host's privileges end with "userns", before the identity is taken; the identity is taken
+before capabilities are; nothing follows them but no_new_privs, workdir, the filter and exec.
 """
 
 from typing import NamedTuple
@@ -29,9 +29,11 @@ class Step(NamedTuple):
 
 
 class Steps(NamedTuple):
-    outer: tuple[Step, ...]
+    """`filters` are for the init shim, which takes the service's own."""
+
     inner: tuple[Step, ...]
     service: tuple[Step, ...]
+    filters: tuple[bytes, ...]
 
 
 #: Read-only views of these are what `rootfs = "host"` shows of the machine's folders …
@@ -66,21 +68,49 @@ LINKS = (
     ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"),
 )  # fmt: skip
 
+#: Hidden: what tells about the machine, or changes it, whoever may open it (OCI runtimes hide most of it).
+MASKED = (
+    ("/proc", (
+        "acpi", "asound", "bus", "config.gz", "driver", "fs", "interrupts", "iomem", "ioports", "irq",
+        "kallsyms", "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags",
+        "latency_stats", "modules", "mtrr", "pagetypeinfo", "partitions", "sched_debug", "scsi", "slabinfo",
+        "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo",
+    )),
+    ("/sys", (
+        "dev/block", "devices/system/cpu", "devices/virtual/powercap", "firmware", "fs/bpf", "fs/pstore",
+        "kernel",
+    )),
+)  # fmt: skip
+#: Shown and never written.
+PROTECTED = (("/proc", ("sys", "sysvipc", "tty")),)
+#: (name, soft, hard) where nothing is declared: what systemd gives a service, and no core dumps.
+DEFAULT_RLIMITS = (
+    ("core", 0, 0), ("nofile", 1024, 524288), ("memlock", 8 << 20, 8 << 20), ("msgqueue", 819200, 819200),
+)  # fmt: skip
 
-def plan(launch: Launch, *, rootless: bool) -> Steps:
-    return Steps(_outer(launch), _inner(launch, rootless=rootless), _service(launch))
 
-
-def _outer(launch: Launch) -> tuple[Step, ...]:
-    return (
-        Step("cgroup", "join"),
-        Step("namespaces", "unshare", (launch.namespaces,)),
-    )
+def plan(launch: Launch, filters: tuple[tuple[bytes, ...], ...], *, rootless: bool) -> Steps:
+    """`filters` are those of all containers, as `Declared` has them, decoded."""
+    programs = filters[launch.filter] if launch.filter >= 0 else ()
+    return Steps(_inner(launch, rootless=rootless), _service(launch, programs), programs)
 
 
 def _inner(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
-    steps = [Step("mount", "private"), *_root(launch), *_kernel_mounts(launch), *_dev(rootless=rootless)]
+    steps = [
+        Step("cgroup", "join"),
+        Step("namespaces", "unshare", (launch.namespaces,)),
+        Step("keyring", "keyring"),
+        Step("mount", "private"),
+    ]
+    if launch.time_offsets:
+        steps.append(Step("time", "shift-time", (launch.time_offsets,)))
+    if launch.ids >= 0:
+        steps.append(Step("user namespace", "own-ids"))
+    steps += [Step("mask", "masks"), *_root(launch), *_kernel_mounts(launch)]
+    steps += _dev(launch, rootless=rootless)
     steps += [_declared_mount(bind) for bind in launch.mounts]
+    if launch.no_new_privileges:
+        steps.append(Step("mount", "no-setuid"))
     if launch.rootfs == "host" and launch.rootfs_mode == "read-only":
         steps.append(Step("mount", "seal"))
     if "uts" in launch.namespaces:
@@ -99,7 +129,9 @@ def _root(launch: Launch) -> tuple[Step, ...]:
             *(Step("root", "copy", (path,)) for path in HOST_FILES),
         )
     if launch.rootfs_mode == "overlay":
-        return (Step("root", "overlay-root", (launch.rootfs,)),)
+        return (Step("root", "overlay-root", (launch.rootfs, "")),)
+    if launch.rootfs_mode == "persistent":
+        return (Step("root", "overlay-root", (launch.rootfs, launch.layer)),)
     return (Step("root", "bind-root", (launch.rootfs, m.RDONLY if launch.rootfs_mode == "read-only" else 0)),)
 
 
@@ -107,6 +139,8 @@ def _kernel_mounts(launch: Launch) -> tuple[Step, ...]:
     steps = [
         Step("mount", "mount", ("proc", "/proc", (), _SAFE)),
         Step("mount", "mount", ("sysfs", "/sys", (), _SAFE | m.RDONLY)),
+        *(Step("mask", "mask", (parent, names)) for parent, names in MASKED),
+        *(Step("mask", "protect", (parent, names)) for parent, names in PROTECTED),
         Step("dev", "dev"),
         Step("mount", "mount", ("devpts", "/dev/pts", (("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620")), m.NOSUID | m.NOEXEC)),
         Step("mount", "mount", ("tmpfs", "/dev/shm", (("mode", "1777"), ("size", "64m")), _SAFE)),
@@ -116,11 +150,12 @@ def _kernel_mounts(launch: Launch) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _dev(*, rootless: bool) -> tuple[Step, ...]:
+def _dev(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
     # Only the real root may mknod; a user's own root is shown the machine's nodes instead.
     make = "show-node" if rootless else "node"
     return (
         *(Step("dev", make, (name, *number)) for name, number in NODES.items()),
+        *(Step("device", "device", (path,)) for path in launch.devices),
         *(Step("dev", "link", (name, target)) for name, target in LINKS),
     )
 
@@ -138,19 +173,40 @@ def _declared_mount(bind: Bind) -> Step:
     return Step("mount", "mount", ("tmpfs", bind.target, tuple(options), (_LAYER | added) & ~removed))
 
 
-def _service(launch: Launch) -> tuple[Step, ...]:
-    steps = [Step("session", "session")]
-    steps += [Step("rlimits", "rlimit", limit) for limit in launch.rlimits]
-    steps += [
+def _service(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:
+    return (
+        Step("session", "session"),
+        *_rlimits(launch),
         Step("user", "output"),
-        Step("capabilities", "bounding", (launch.capabilities,)),
+        *confinement(launch, programs),
+        Step("exec", "exec", (launch.argv, launch.env)),
+    )
+
+
+def _rlimits(launch: Launch) -> tuple[Step, ...]:
+    declared = {limit[0] for limit in launch.rlimits}
+    return (
+        *(Step("rlimits", "lower-rlimit", limit) for limit in DEFAULT_RLIMITS if limit[0] not in declared),
+        *(Step("rlimits", "rlimit", limit) for limit in launch.rlimits),
+    )
+
+
+def confinement(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:
+    """From the host's root to what the container may be, all but its execve."""
+    steps = [Step("user namespace", "userns")] if launch.ids >= 0 else []
+    steps.append(Step("capabilities", "bounding", (launch.capabilities,)))
+    take = [
         Step("user", "become"),
         Step("capabilities", "capabilities", (launch.capabilities,)),
     ]
-    if launch.no_new_privileges:
-        steps.append(Step("no_new_privileges", "no-new-privileges"))
+    filters = [Step("seccomp", "filter", (programs,))] if programs else []
+    if not launch.no_new_privileges:
+        # Only who still has CAP_SYS_ADMIN may load a filter then: the calls left must be allowed by it.
+        return (*steps, *filters, *take, Step("workdir", "workdir", (launch.workdir,)))
     return (
         *steps,
+        *take,
+        Step("no_new_privileges", "no-new-privileges"),
         Step("workdir", "workdir", (launch.workdir,)),
-        Step("exec", "exec", (launch.argv, launch.env)),
+        *filters,
     )

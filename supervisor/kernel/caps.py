@@ -53,6 +53,25 @@ def take_exactly(names: tuple[str, ...], *, root: bool) -> None:
     verify(wanted, inheritable)
 
 
+def act_as(ids: int) -> None:
+    """Make files as user and group `ids` from here on, and keep every capability in force.
+
+    Leaving user 0 takes the file capabilities out of the effective set (capabilities(7)); they are
+    still permitted, so they are put back.
+    """
+    libc.setfsid(ids, ids)
+    _, permitted, inheritable = libc.capget()
+    libc.capset(permitted, permitted, inheritable)
+
+
+def keep_only(names: tuple[str, ...]) -> None:
+    """Give up every capability but these, for this process and all that it forks or executes."""
+    limit_bounding(names)
+    _, permitted, _ = libc.capget()
+    left = permitted & mask(names)
+    libc.capset(left, left, 0)
+
+
 def verify(permitted: int, inheritable: int) -> None:
     got = libc.capget()
     if got != (permitted, permitted, inheritable):

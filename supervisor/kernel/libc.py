@@ -9,11 +9,15 @@ include/uapi/linux/{mount,openat2,prctl,capability}.h for numbers.
 import ctypes
 import os
 import platform
+import signal
 
 from supervisor.errors import KernelError
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+# The same without letting the interpreter's lock go: for clone3, whose child has no other thread.
+_held = ctypes.PyDLL(None, use_errno=True)
+_held.syscall.restype = ctypes.c_long
 
 # Calls newer than 2019 share one number on every architecture (asm-generic/unistd.h).
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR = (
@@ -25,7 +29,10 @@ _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR 
     437,
     442,
 )
+_CLONE3, _CLONE_PIDFD, _CLONE_INTO_CGROUP = 435, 0x1000, 0x200000000
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}.get(platform.machine(), -1)
+_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(platform.machine(), -1)
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}.get(platform.machine(), -1)
 
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
@@ -114,8 +121,10 @@ def fsmount(context: int, attributes: int) -> int:
     return _syscall("fsmount", "", _FSMOUNT, context, 1, attributes)
 
 
-def mount_setattr(mount: int, flags: int, added: int, removed: int, path: str = "") -> None:
-    attributes = _struct(added, removed, 0, 0)
+def mount_setattr(
+    mount: int, flags: int, added: int, removed: int, path: str = "", *, userns: int = 0
+) -> None:
+    attributes = _struct(added, removed, 0, userns)
     _syscall("mount_setattr", path, _MOUNT_SETATTR, mount, b"", flags | AT_EMPTY_PATH, attributes, 32)
 
 
@@ -127,6 +136,42 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
 # ── processes ──────────────────────────────────────────────────────────────────────────
 
 
+def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
+    """Fork with flags: PID and pidfd of the child, 0 and -1 in it, which is born in the v2 cgroup behind
+    descriptor `cgroup` if one is given.
+
+    The interpreter is told as os.fork() tells it, by the functions made for that
+    (PyOS_BeforeFork …). Safe for a process of one thread: glibc's fork() does no more for it than
+    note the child's thread id, which its next os.fork() puts right.
+    """
+    pidfd = ctypes.c_int(-1)
+    flags |= _CLONE_PIDFD | (_CLONE_INTO_CGROUP if cgroup >= 0 else 0)
+    arguments = _struct(flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, max(cgroup, 0))
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid: int = _held.syscall(ctypes.c_long(_CLONE3), arguments, ctypes.c_long(len(arguments)))
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0, -1
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        _raise("clone3", hex(flags))
+    return pid, pidfd.value
+
+
+def setfsid(uid: int, gid: int) -> None:
+    """Whose files this thread makes (setfsuid(2), setfsgid(2)); neither call says that it failed."""
+    for call, wanted in (("setfsgid", gid), ("setfsuid", uid)):
+        function = getattr(_libc, call)
+        function(ctypes.c_uint(wanted))
+        if function(ctypes.c_uint(0xFFFFFFFF)) != wanted:  # an impossible id only asks
+            raise KernelError(call, 1, str(wanted))
+
+
+def join_session_keyring() -> None:
+    """A new, empty session keyring (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING)."""
+    _syscall("keyctl", "session keyring", _KEYCTL, 1, None)
+
+
 def prctl(option: int, argument: int = 0, argument3: int = 0, name: str = "") -> int:
     # prctl(2) rejects garbage in unused arguments, so all five are always passed.
     words = [ctypes.c_ulong(word) for word in (argument, argument3, 0, 0)]
@@ -134,6 +179,14 @@ def prctl(option: int, argument: int = 0, argument3: int = 0, name: str = "") ->
     if result < 0:
         _raise("prctl", name or str(option))
     return result
+
+
+def seccomp_filter(program: bytes) -> None:
+    """Put this thread under a filter for good: an array of struct sock_filter (SECCOMP_SET_MODE_FILTER, seccomp(2))."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog: a 16-bit count, padding, a pointer
+    fprog = _struct(len(program) // 8, ctypes.addressof(instructions))
+    _syscall("seccomp", f"{len(program) // 8} instructions", _SECCOMP, 1, 0, fprog)
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

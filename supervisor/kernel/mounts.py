@@ -25,6 +25,7 @@ _BOTH_EMPTY_PATH = 0x4 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PA
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _IN_ROOT = 0x10 | 0x02  # RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _NO_SYMLINKS = 0x04
+_ATTR_IDMAP = 0x00100000
 _ATTEMPTS = 256
 
 
@@ -68,6 +69,16 @@ def clone(place: int, *, recursive: bool) -> int:
 
 def set_attributes(mount: int, added: int, removed: int = 0, *, recursive: bool = True) -> None:
     libc.mount_setattr(mount, libc.AT_RECURSIVE if recursive else 0, added, removed)
+
+
+def map_ids(mount: int, userns: int, path: str) -> None:
+    """Show the files of a detached mount with their owners' ids as `userns` maps them: 0 on the disk is
+    root there. Raises KernelError("idmap") where the file system cannot (mount_setattr(2)).
+    """
+    try:
+        libc.mount_setattr(mount, libc.AT_RECURSIVE, _ATTR_IDMAP, 0, path, userns=userns)
+    except KernelError as error:
+        raise KernelError("idmap", error.errno, path) from None
 
 
 def attach(mount: int, target: int, path: str) -> None:

@@ -1,9 +1,11 @@
 """Namespaces by their names in /proc/PID/ns (namespaces(7))."""
 
 import fcntl
+import os
 import socket
 import struct
 
+from supervisor.errors import KernelError
 from supervisor.kernel import libc
 
 #: Configuration word → CLONE_ flag (include/uapi/linux/sched.h).
@@ -18,15 +20,66 @@ FLAGS = {
     "time": 0x00000080,
 }
 
+_SECOND = 1_000_000_000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
 def unshare(names: tuple[str, ...]) -> None:
-    """Leave the named namespaces for new ones; "pid" takes effect for the next child."""
+    """Leave the named namespaces for new ones, all but those of `clone_flag`."""
     flags = 0
     for name in names:
         flags |= FLAGS[name]
-    libc.unshare(flags)
+    libc.unshare(flags & ~clone_flag(names))
+
+
+def clone_flag(names: tuple[str, ...]) -> int:
+    """What of `names` a process must be born into: unshared, "pid" would hold for its children only."""
+    return FLAGS["pid"] if "pid" in names else 0
+
+
+def make_user(first: int, count: int) -> int:
+    """The descriptor of a new user namespace whose ids 0 … count-1 are first … first+count-1 here.
+
+    A namespace lives as long as somebody holds it, so the process that is made with it ends at once.
+    """
+    wait, go = os.pipe2(os.O_CLOEXEC)
+    pid, pidfd = libc.clone3(FLAGS["user"])
+    if pid == 0:
+        try:
+            os.close(go)
+            os.read(wait, 1)  # until our maker lets go, or dies
+        finally:
+            os._exit(0)
+    try:
+        for file in ("uid_map", "gid_map"):
+            _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError("user namespace", error.errno or 0, str(error.filename)) from None
+    finally:
+        for descriptor in (wait, go, pidfd):
+            os.close(descriptor)
+        os.waitpid(pid, 0)
+
+
+def join(namespace: int, name: str) -> None:
+    """Enter the namespace behind a descriptor of /proc/PID/ns/…; "pid" is for the next child (setns(2))."""
+    libc.setns(namespace, FLAGS[name])
+
+
+def shift_time(proc: int, offsets: tuple[tuple[str, int], ...]) -> None:
+    """A time namespace of one's own whose clocks ("monotonic", "boottime") are off by nanoseconds.
+
+    `proc` is /proc. The offsets must be written before anybody is in it (time_namespaces(7)).
+    """
+    libc.unshare(FLAGS["time"])
+    lines = [f"{clock} {shift // _SECOND} {shift % _SECOND}" for clock, shift in offsets]
+    file = os.open("self/timens_offsets", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
+    os.write(file, "\n".join(lines).encode())
+    os.close(file)
+    own = os.open("self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+    libc.setns(own, FLAGS["time"])
+    os.close(own)
 
 
 def loopback_up() -> None:
@@ -44,5 +97,9 @@ def map_self_as_root(uid: int, gid: int) -> None:
     """
     libc.unshare(FLAGS["user"])
     for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-        with open(f"/proc/self/{file}", "w", encoding="ascii") as handle:
-            handle.write(text)
+        _write(f"/proc/self/{file}", text)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

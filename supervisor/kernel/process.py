@@ -19,6 +19,9 @@ RLIMITS = {
 } | {"locks": 10}  # RLIMIT_LOCKS has no name in Python's resource module
 
 
+_UNLIMITED = 1 << 63  # more than any
+
+
 def set_undumpable() -> None:
     """No other process of the same user may trace this one or open its /proc/PID/exe, fd, mem (prctl(2))."""
     libc.prctl(_PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")
@@ -54,14 +57,21 @@ def become(uid: int, gid: int, groups: tuple[int, ...], *, may_set_groups: bool 
         raise KernelError("setresuid", errno.EPERM, f"{uid}:{gid}")
 
 
-def set_rlimit(name: str, value: int) -> None:
-    """Soft and hard limit alike; -1 is unlimited. Raising a hard limit needs CAP_SYS_RESOURCE."""
+def set_rlimit(name: str, soft: int, hard: int) -> None:
+    """-1 is unlimited. Raising a hard limit needs CAP_SYS_RESOURCE."""
     try:
-        resource.setrlimit(RLIMITS[name], (value, value))
+        resource.setrlimit(RLIMITS[name], (soft, hard))
     except ValueError:  # Python's word for EPERM here
-        raise KernelError("setrlimit", errno.EPERM, f"{name}={value}") from None
+        raise KernelError("setrlimit", errno.EPERM, f"{name}={hard}") from None
     except OSError as error:
-        raise KernelError("setrlimit", error.errno or 0, f"{name}={value}") from None
+        raise KernelError("setrlimit", error.errno or 0, f"{name}={hard}") from None
+
+
+def lower_rlimit(name: str, soft: int, hard: int) -> None:
+    """As `set_rlimit`, but a present limit that is lower stays."""
+    present = [_UNLIMITED if one < 0 else one for one in resource.getrlimit(RLIMITS[name])]
+    hard = min(hard, present[1])
+    set_rlimit(name, min(soft, hard), hard)
 
 
 def reset_signals() -> None:

@@ -10,7 +10,10 @@ PRIVATE_CAPABILITIES = (
 )  # fmt: skip
 
 
-def lower(container: Container) -> Launch:
+def lower(container: Container, *, ids: int = -1, layers: str = "", filter_at: int = -1) -> Launch:
+    """`ids` is the first of its own ids on the host, `layers` the folder of persistent layers, `filter_at`
+    the place of its seccomp programs in what is declared.
+    """
     return Launch(
         name=container.name,
         argv=container.command,
@@ -26,8 +29,13 @@ def lower(container: Container) -> Launch:
         mounts=tuple(Bind(one.source, one.target, one.options) for one in container.mounts),
         capabilities=capabilities(container),
         no_new_privileges=container.no_new_privileges,
-        rlimits=container.rlimits,
+        rlimits=tuple((name, value, value) for name, value in container.rlimits),
         cgroup=container.cgroup,
+        devices=container.devices,
+        ids=ids,
+        layer=f"{layers}/{container.name}" if container.rootfs_mode == "persistent" else "",
+        filter=filter_at,
+        time_offsets=tuple((clock, round(shift * 1e9)) for clock, shift in container.time_offsets),
     )
 
 

@@ -93,7 +93,7 @@ class Running:
         self.configs.mkdir()
         tables = {
             "supervisor": {"runtime_dir": self.runtime_dir, "logs": {"dir": self.log_dir}, **settings},
-            "defaults": {"userns": "host", **defaults},
+            "defaults": defaults,
         }
         text = [table(head, keys) for head, keys in tables.items()]
         text += [table(f"container.{name}", keys) for name, keys in containers.items()]

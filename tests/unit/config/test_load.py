@@ -202,6 +202,24 @@ def test_settings_take_paths_relative_to_their_file(write: Write, read: Read, tm
     assert (settings.monitor.interval, settings.monitor.throttled_percent) == (0.5, 30.0)
 
 
+@pytest.mark.parametrize("written", ['"root"', '"0"', "0"])
+def test_the_sockets_group_arrives_as_its_number(write: Write, read: Read, written: str) -> None:
+    write(s=f"[supervisor]\ngroup = {written}\n", web=WEB)
+    assert read().settings.group == 0
+
+
+def test_the_socket_is_no_groups_when_nothing_is_said(write: Write, read: Read) -> None:
+    write(web=WEB)
+    assert read().settings.group is None
+
+
+def test_without_root_a_group_has_no_effect_and_that_is_noted(write: Write, tmp_path: Path) -> None:
+    write(s="[supervisor]\ngroup = 0\n", web=WEB)
+    found = load("configs", cwd=str(tmp_path), root=False, environ={})
+    assert found.settings.group is None
+    assert [note for note in found.notes if note.startswith("supervisor.group: ")]
+
+
 def test_logs_lie_under_the_working_directory_when_nothing_is_said(
     write: Write, read: Read, tmp_path: Path
 ) -> None:

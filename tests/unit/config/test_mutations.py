@@ -16,6 +16,7 @@ from supervisor.errors import ConfigError
 VALID: dict[str, Any] = {
     "supervisor": {
         "user": "nobody",
+        "group": "root",
         "runtime_dir": "/run/x",
         "logs": {"dir": "logs", "segment": "64MiB", "segment_age": "24h", "keep": "1GiB", "compress": "none"},
         "monitor": {"interval": "1s", "throttled_percent": 25},

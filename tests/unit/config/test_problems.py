@@ -28,6 +28,9 @@ CASES = [
     ("[container]\ndb = 1", 6, "container.db", "1 is not a table"),
     ("[container.db]", 5, "container.db.command", 'is missing (write command = ["/bin/program"])'),
     ("[container.db]", 5, "container.db.rootfs", 'is missing (write rootfs = "host")'),
+    # the socket
+    ("[supervisor]\ngroup = 'no-such-group'", 6, "supervisor.group", "groupadd --system no-such-group"),
+    ("[supervisor]\ngroup = -1", 6, "supervisor.group", "is not a user or group"),
     # identity of the program
     ("[container.db]\ncommand = 'a b'", 6, "container.db.command", "there is no shell"),
     ("[container.db]\ncommand = []", 6, "container.db.command", "names no program"),
@@ -64,7 +67,7 @@ CASES = [
     # confinement
     ("namespaces = ['mount', 'net']", 5, "container.web.namespaces[1]", "follows the key network"),
     ("namespaces = ['mount', 'user']", 5, "container.web.namespaces[1]", "follows the key userns"),
-    ("namespaces = ['mount', 'time']", 5, "container.web.namespaces[1]", "is not supported yet"),
+    ("namespaces = ['mount', 'time']", 5, "container.web.namespaces[1]", "follows the key time_offsets"),
     ("namespaces = ['pid']", 5, "container.web.namespaces", '"mount" is missing'),
     ("namespaces = ['mount', 'mnt']", 5, "container.web.namespaces[1]", "write mount, pid, uts, ipc, cgroup"),
     ("network = 'bridge'", 5, "container.web.network", 'write "none" or "host"'),

@@ -13,10 +13,8 @@ REFUSED = [
     ("depends.after = ['db']\n" + WEB.replace("web", "db"), 5, "container.web.depends"),
     ("ready.type = 'notify'", 5, "container.web.ready"),
     ("health = { type = 'exec', command = ['/bin/true'] }", 5, "container.web.health"),
-    ("rootfs_mode = 'persistent'", 5, "container.web.rootfs_mode"),
     ("seccomp = 'default'", 5, "container.web.seccomp"),
     ("seccomp = 'profile.json'", 5, "container.web.seccomp"),
-    ("devices = ['/dev/fuse']", 5, "container.web.devices"),
     ("[group.app]\nmembers = ['web']", 5, "group.app"),
     ("[supervisor.logs]\nsegment_age = '1h'", 6, "supervisor.logs.segment_age"),
     ("[supervisor.logs]\nkeep = '1GiB'", 6, "supervisor.logs.keep"),
@@ -53,19 +51,3 @@ def test_it_is_refused_and_nothing_else_is_said(tmp_path: Path, text: str, line:
 @pytest.mark.parametrize("text", ACCEPTED)
 def test_what_is_supported_is_not_refused(tmp_path: Path, text: str) -> None:
     assert run(tmp_path, WEB + text + "\n") == []
-
-
-@pytest.mark.parametrize("said", ["", 'userns = "private"\n'])
-def test_a_private_user_namespace_is_refused_also_when_it_is_the_default(tmp_path: Path, said: str) -> None:
-    text = WEB.replace('userns = "host"\n', said)
-    assert run(tmp_path, text) == [
-        (
-            3 if said else 1,
-            "container.web.userns",
-            'private user namespaces are not supported yet (write userns = "host", e.g. in [defaults])',
-        )
-    ]
-
-
-def test_defaults_may_settle_the_user_namespace_for_all(tmp_path: Path) -> None:
-    assert run(tmp_path, WEB.replace('userns = "host"\n', "") + '[defaults]\nuserns = "host"\n') == []

@@ -115,7 +115,8 @@ def test_any_bytes_are_a_report_or_a_protocol_error(data: bytes) -> None:
 def test_what_root_declares_arrives_as_it_was() -> None:
     launch = Launch(
         "web", ("/bin/true", "-x"), (("A", "1"),), "host", "overlay", "0:0", ("adm",), "/", "web", True,
-        ("mount", "pid"), (Bind("/srv", "/srv", ("ro",)),), ("CHOWN",), True, (("nofile", 64),), (("pids.max", "7"),),
+        ("mount", "pid"), (Bind("/srv", "/srv", ("ro",)),), ("CHOWN",), True, (("nofile", 64, 128),), (("pids.max", "7"),),
+        ("/dev/fuse",), 524288, "/var/lib/x", 0, (("boottime", -5),),
     )  # fmt: skip
-    declared = Declared("/run/x", 65534, 65534, "/usr/bin/python3", 5, -1, 6, (launch,))
+    declared = Declared("/run/x", 65534, 65534, "/usr/bin/python3", 5, -1, 6, (launch,), (("AAAA",),))
     assert protocol.decode_declared(protocol.encode_declared(declared)) == declared

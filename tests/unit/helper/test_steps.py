@@ -24,7 +24,7 @@ LAUNCHES = st.builds(
     argv=st.just(("/bin/true",)),
     env=st.just((("PATH", "/bin"),)),
     rootfs=st.sampled_from(["host", "/srv/debian"]),
-    rootfs_mode=st.sampled_from(["overlay", "direct", "read-only"]),
+    rootfs_mode=st.sampled_from(["overlay", "persistent", "direct", "read-only"]),
     user=st.sampled_from(["0:0", "www-data"]),
     groups=st.just(()),
     workdir=st.just("/"),
@@ -34,9 +34,15 @@ LAUNCHES = st.builds(
     mounts=st.lists(BINDS, max_size=3).map(tuple),
     capabilities=st.sampled_from([(), ("CHOWN",)]),
     no_new_privileges=st.booleans(),
-    rlimits=st.sampled_from([(), (("nofile", 64),)]),
+    rlimits=st.sampled_from([(), (("nofile", 64, 64),)]),
     cgroup=st.just((("pids.max", "7"),)),
+    devices=st.sampled_from([(), ("/dev/fuse",)]),
+    ids=st.sampled_from([-1, 524288]),
+    layer=st.just("/var/lib/layer"),
+    filter=st.sampled_from([-1, 0]),
+    time_offsets=st.sampled_from([(), (("boottime", 5),)]),
 )
+FILTERS = ((b"program", b"second"),)
 
 
 def ops(steps: tuple[Step, ...]) -> list[str]:
@@ -45,37 +51,79 @@ def ops(steps: tuple[Step, ...]) -> list[str]:
 
 @given(LAUNCHES, st.booleans())
 def test_every_step_names_an_operation_that_exists(launch: Launch, rootless: bool) -> None:
-    for part in plan(launch, rootless=rootless):
-        assert set(ops(part)) <= OPERATIONS.keys()
+    steps = plan(launch, FILTERS, rootless=rootless)
+    assert set(ops(steps.inner + steps.service)) <= OPERATIONS.keys()
 
 
 @given(LAUNCHES, st.booleans())
 def test_the_cgroup_is_joined_before_anything_else(launch: Launch, rootless: bool) -> None:
-    assert ops(plan(launch, rootless=rootless).outer) == ["join", "unshare"]
+    assert ops(plan(launch, FILTERS, rootless=rootless).inner)[:2] == ["join", "unshare"]
 
 
 @given(LAUNCHES, st.booleans())
 def test_mounts_are_private_from_the_first_and_none_follows_the_new_root(
     launch: Launch, rootless: bool
 ) -> None:
-    steps = plan(launch, rootless=rootless)
-    assert ops(steps.inner)[0] == "private"
+    steps = plan(launch, FILTERS, rootless=rootless)
+    first = next(op for op in ops(steps.inner) if op not in {"join", "unshare", "keyring"})
+    assert first == "private"
     assert ops(steps.inner)[-2:] == ["enter", "lookup"]
-    assert not {"mount", "bind", "show", "dev", "node"} & set(ops(steps.service))
+    assert not {"mount", "bind", "show", "dev", "node", "mask"} & set(ops(steps.service))
 
 
 @given(LAUNCHES, st.booleans())
 def test_identity_then_capabilities_then_nothing_but_the_program(launch: Launch, rootless: bool) -> None:
-    names = ops(plan(launch, rootless=rootless).service)
+    names = ops(plan(launch, FILTERS, rootless=rootless).service)
     after = names[names.index("capabilities") + 1 :]
     assert names.index("bounding") < names.index("become") < names.index("capabilities")
-    assert [name for name in after if name != "no-new-privileges"] == ["workdir", "exec"]
+    assert [name for name in after if name not in {"no-new-privileges", "filter"}] == ["workdir", "exec"]
     assert ("no-new-privileges" in names) == launch.no_new_privileges
 
 
 @given(LAUNCHES, st.booleans())
+def test_nothing_but_exec_follows_the_filter_unless_it_needs_privileges_to_load(
+    launch: Launch, rootless: bool
+) -> None:
+    steps = plan(launch, FILTERS, rootless=rootless)
+    names = ops(steps.service)
+    assert ("filter" in names) == (launch.filter >= 0) == bool(steps.filters)
+    if "filter" in names:
+        before = "exec" if launch.no_new_privileges else "become"
+        assert names[names.index("filter") + 1] == before
+
+
+@given(LAUNCHES)
+def test_the_hosts_privileges_end_before_an_identity_is_taken(launch: Launch) -> None:
+    steps = plan(launch, FILTERS, rootless=False)
+    assert ("userns" in ops(steps.service)) == ("own-ids" in ops(steps.inner)) == (launch.ids >= 0)
+    if launch.ids >= 0:
+        names = ops(steps.service)
+        assert names.index("output") < names.index("userns") < names.index("become")
+
+
+@given(LAUNCHES)
+def test_what_tells_of_the_machine_is_masked_before_anything_of_the_containers_is_mounted(
+    launch: Launch,
+) -> None:
+    steps = plan(launch, FILTERS, rootless=False).inner
+    masked = [f"{step.args[0]}/{name}" for step in steps if step.op == "mask" for name in step.args[1]]
+    assert {"/proc/kcore", "/proc/keys", "/sys/firmware", "/sys/kernel"} <= set(masked)
+    assert max(i for i, one in enumerate(ops(steps)) if one in {"mask", "protect"}) < ops(steps).index("dev")
+
+
+@given(LAUNCHES)
+def test_a_limit_that_is_declared_is_set_as_declared_and_every_other_default_is_lowered(
+    launch: Launch,
+) -> None:
+    steps = plan(launch, FILTERS, rootless=False).service
+    names = [step.args[0] for step in steps if step.op in {"rlimit", "lower-rlimit"}]
+    assert len(names) == len(set(names))
+    assert {"core", "nofile"} <= set(names)
+
+
+@given(LAUNCHES, st.booleans())
 def test_every_mount_target_is_an_absolute_path_below_the_new_root(launch: Launch, rootless: bool) -> None:
-    for step in plan(launch, rootless=rootless).inner:
+    for step in plan(launch, FILTERS, rootless=rootless).inner:
         if step.op in {"mount", "bind"}:
             target = step.args[1]
             assert target.startswith("/")
@@ -84,7 +132,7 @@ def test_every_mount_target_is_an_absolute_path_below_the_new_root(launch: Launc
 
 @given(LAUNCHES)
 def test_a_read_only_bind_is_read_only_and_a_tmpfs_never_brings_devices(launch: Launch) -> None:
-    for step in plan(launch, rootless=False).inner:
+    for step in plan(launch, FILTERS, rootless=False).inner:
         if step.op == "bind":
             declared = next(bind for bind in launch.mounts if bind.target == step.args[1] and bind.source)
             assert bool(step.args[2] & mounts.RDONLY) == ("ro" in declared.options) or len(launch.mounts) > 1
@@ -92,12 +140,14 @@ def test_a_read_only_bind_is_read_only_and_a_tmpfs_never_brings_devices(launch: 
 
 @given(LAUNCHES)
 def test_an_ordinary_user_is_shown_device_nodes_and_never_makes_one(launch: Launch) -> None:
-    assert "node" not in ops(plan(launch, rootless=True).inner)
-    assert "show-node" not in ops(plan(launch, rootless=False).inner)
+    assert "node" not in ops(plan(launch, FILTERS, rootless=True).inner)
+    assert "show-node" not in ops(plan(launch, FILTERS, rootless=False).inner)
 
 
 @given(LAUNCHES)
 def test_proc_and_sys_are_the_kernels_own_and_sys_is_read_only(launch: Launch) -> None:
-    made = {step.args[1]: step.args for step in plan(launch, rootless=False).inner if step.op == "mount"}
+    made = {
+        step.args[1]: step.args for step in plan(launch, FILTERS, rootless=False).inner if step.op == "mount"
+    }
     assert made["/proc"][0] == "proc"
     assert made["/sys"][3] & mounts.RDONLY

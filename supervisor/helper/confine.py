@@ -1,0 +1,127 @@
+"""The operations that take away what a service may not keep, up to its execve.
+
+From "enter" on the files are the container's: nothing is imported, looked up through NSS or
+formatted through locale code any more. Every identity and set that is taken is read back.
+"""
+
+import errno
+import os
+
+from supervisor.errors import KernelError
+from supervisor.helper.accounts import look_up
+from supervisor.helper.workplace import Workplace
+from supervisor.kernel import caps, cgroup, libc, namespaces, process, seccomp
+
+_ROOT = 0
+_IDS = 65536  # of a container with a user namespace of its own
+
+
+def join(work: Workplace) -> None:
+    """Safe: the leaf's path was built by root from the container's name. Its v2 cgroup we were born in."""
+    cgroup.join_v1(work.leaf)
+
+
+def unshare(_work: Workplace, names: tuple[str, ...]) -> None:
+    namespaces.unshare(names)
+
+
+def keyring(_work: Workplace) -> None:
+    """A session keyring without the keys of whoever started us; a kernel without keys has none to hide."""
+    try:
+        libc.join_session_keyring()
+    except KernelError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+
+
+def lookup(work: Workplace, user: str, groups: tuple[str, ...]) -> None:
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    account = work.account = look_up(here, user, groups)
+    os.close(here)
+    if work.rootless and (account.uid, account.gid) != (_ROOT, _ROOT):
+        # One id is mapped in a user's own namespace, so there is nobody else to become.
+        raise KernelError("setresuid", errno.EPERM, f"{user}: without root a container has only uid 0 (you)")
+    if work.ids >= 0 and max(account.uid, *account.groups) >= _IDS:
+        raise KernelError(
+            "setresuid", errno.EINVAL, f"{user}: a private user namespace has the ids 0 to 65535"
+        )
+
+
+def session(_work: Workplace) -> None:
+    """A session without a terminal, so that nothing can be typed into the operator's (TIOCSTI), and
+    the container's own /dev/null as stdin.
+    """
+    os.setsid()
+    os.umask(0o022)
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def rlimit(_work: Workplace, name: str, soft: int, hard: int) -> None:
+    process.set_rlimit(name, soft, hard)
+
+
+def lower_rlimit(_work: Workplace, name: str, soft: int, hard: int) -> None:
+    """A default: never more than we were given ourselves, which needs no privilege."""
+    process.lower_rlimit(name, soft, hard)
+
+
+def output(work: Workplace) -> None:
+    """The service owns its FIFOs, so that it can open /dev/stdout again."""
+    for descriptor in (1, 2):
+        os.fchown(descriptor, work.owner(work.account.uid), -1)
+
+
+def userns(work: Workplace) -> None:
+    """Into the container's user namespace: from here on our privileges end at its border."""
+    namespaces.join(work.userns, "user")
+
+
+def bounding(_work: Workplace, names: tuple[str, ...]) -> None:
+    caps.limit_bounding(names)
+
+
+def become(work: Workplace) -> None:
+    if work.account.uid != _ROOT:
+        process.keep_capabilities()
+    process.become(work.account.uid, work.account.gid, work.account.groups, may_set_groups=not work.rootless)
+
+
+def capabilities(work: Workplace, names: tuple[str, ...]) -> None:
+    caps.take_exactly(names, root=work.account.uid == _ROOT)
+
+
+def no_new_privileges(_work: Workplace) -> None:
+    process.no_new_privileges()
+
+
+def workdir(_work: Workplace, path: str) -> None:
+    """With the service's own rights; a folder outside the root shows as "(unreachable)" (CVE-2024-21626)."""
+    os.chdir(path)
+    if not os.getcwd().startswith("/"):
+        raise KernelError("chdir", errno.EACCES, path)
+
+
+def filter_calls(_work: Workplace, programs: tuple[bytes, ...]) -> None:
+    """After everything that it might not allow; execve it must."""
+    for program in programs:
+        seccomp.install(program)
+
+
+def execute(work: Workplace, argv: tuple[str, ...], env: tuple[tuple[str, str], ...]) -> None:
+    """execve(2) argv[0], searched in PATH if it has no slash; returns only by raising KernelError."""
+    variables = dict(env)
+    variables.setdefault("HOME", work.account.home)
+    name, error = argv[0], errno.ENOENT
+    folders = [""] if "/" in name else variables["PATH"].split(":")
+    for folder in folders:
+        path = f"{folder}/{name}" if folder else name
+        try:
+            os.execve(path, argv, variables)
+        except OSError as failure:
+            if failure.errno not in (errno.ENOENT, errno.ENOTDIR):
+                error = failure.errno or 0
+            elif os.path.exists(path):
+                raise KernelError("execve-interpreter", errno.ENOENT, path) from None
+    raise KernelError("execve", error, name)

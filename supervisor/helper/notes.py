@@ -1,0 +1,54 @@
+"""Which processes a run has, noted for a helper that comes after: RUNTIME_DIR/containers/NAME/run.
+
+A PID alone proves nothing, since the kernel gives it to others; with the time its process started it
+names one process for ever.
+"""
+
+import json
+import os
+from typing import NamedTuple
+
+
+class Note(NamedTuple):
+    """PIDs, and their start times as `start_time` gives them."""
+
+    run: int
+    init: int
+    service: int
+    init_start: int
+    service_start: int
+
+
+def write(folder: str, run: int, init: int, service: int) -> None:
+    """Whole or not at all: a reader sees the old note or the new one."""
+    note = Note(run, init, service, start_time(init), start_time(service))
+    path = f"{folder}/run"
+    with open(f"{path}.new", "w", encoding="ascii") as file:
+        json.dump(note._asdict(), file)
+    os.rename(f"{path}.new", path)
+
+
+def read(folder: str) -> Note | None:
+    """None without a note, or with one that is not whole."""
+    try:
+        with open(f"{folder}/run", encoding="ascii") as file:
+            return Note(**json.load(file))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def pidfd(pid: int) -> int:
+    """A descriptor of a process; -1 when it is gone."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks after boot at which the process started (proc(5), stat field 22); 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b") ")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
