@@ -61,9 +61,13 @@ sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg
 _WITH: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("SYS_ADMIN",),
-        "mount umount2 pivot_root open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick mount_setattr "
-        "setns unshare sethostname setdomainname quotactl quotactl_fd swapon swapoff fanotify_init fanotify_mark",
+        "mount umount2 pivot_root open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick",
     ),
+    (
+        ("SYS_ADMIN",),
+        "mount_setattr setns unshare sethostname setdomainname quotactl quotactl_fd swapon swapoff",
+    ),
+    (("SYS_ADMIN",), "fanotify_init fanotify_mark"),
     (("SYS_CHROOT",), "chroot"),
     (
         ("SYS_PTRACE",),
