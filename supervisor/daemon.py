@@ -22,7 +22,9 @@ import trio
 
 from supervisor import __version__
 from supervisor.api import handlers, reading, server
+from supervisor.api.operators import Operators
 from supervisor.api.schema import Info
+from supervisor.core.operator import Operator
 from supervisor.core.readings import Cgroup
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError
@@ -47,6 +49,7 @@ class Opened(NamedTuple):
     run: int
     ledger: int
     api: socket.socket
+    operators: Operators
     helper: socket.socket
     ready: int
 
@@ -83,7 +86,8 @@ def _open(configuration: Configuration, helper: int, ready: int) -> Opened:
         logs=os.open(settings.logs.dir, folder),
         run=run,
         ledger=os.open("daemon", folder | os.O_NOFOLLOW, dir_fd=run),
-        api=server.bind(settings.runtime_dir),
+        api=server.bind(settings.runtime_dir, gid=settings.group),
+        operators=Operators.here(settings.group),
         helper=socket.socket(fileno=helper),
         ready=ready,
     )
@@ -171,14 +175,18 @@ class _Daemon:
         await server.serve(
             handlers.application(api),
             self.opened.api,
+            server.Door(self.opened.operators, refused=self._refused),
             self.closing,
             report=self._report,
             task_status=task_status,
         )
 
-    def _stop_asked(self) -> None:
-        self.fleet.refuse_if_helpless()
+    def _stop_asked(self, by: Operator) -> None:
+        self.fleet.stop_asked(by)
         self.stop.set()
+
+    def _refused(self, operator: Operator) -> None:
+        self.journal.record("warning", "operator.refused", operator=operator._asdict())
 
     def _report(self, error: BaseException) -> None:
         self.journal.record("error", "supervisor.bug", error="".join(traceback.format_exception(error)))

@@ -52,7 +52,8 @@ def refusal(error: OSError, path: str) -> RequestError:
         )
     if isinstance(error, PermissionError):
         return RequestError(
-            "forbidden", f"not permitted to use {path}: run as root, or join the group that owns it"
+            "forbidden",
+            f"not permitted to use {path}: run as root, or join the group that owns it (see group in [supervisor])",
         )
     return RequestError("unavailable", f"cannot reach the supervisor at {path}: {error.strerror or error}")
 

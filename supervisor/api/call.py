@@ -6,6 +6,7 @@ importing it costs 25 ms, more than all else that `supervisor status` does toget
 
 import json
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -14,6 +15,8 @@ from supervisor.errors import RequestError
 
 #: What is read from memory is answered at once, or something is wrong.
 QUICK = 15.0
+#: Seconds between attempts to connect to a server with many at its door.
+AGAIN = 0.02
 
 
 class Call:
@@ -37,7 +40,7 @@ class Call:
         self.sock.settimeout(timeout)
         try:
             with reachable(path) as address:
-                self.sock.connect(address)
+                self._connect(address, timeout)
             self.sock.sendall(head.encode() + data)
         except (BrokenPipeError, ConnectionResetError):
             pass  # it may have answered before it closed
@@ -46,6 +49,19 @@ class Call:
             if isinstance(error, OSError):
                 raise refusal(error, path) from None
             raise
+
+    def _connect(self, address: str, timeout: float | None) -> None:
+        """With a time-out, connect(2) does not wait for room among those to be accepted: ask again."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                self.sock.connect(address)
+            except BlockingIOError:
+                if end is None or time.monotonic() > end:
+                    raise
+                time.sleep(AGAIN)
+            else:
+                return
 
     def chunks(self) -> Iterator[bytes]:
         """The answer's body as it comes in; RequestError for one that says so."""

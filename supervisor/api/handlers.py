@@ -1,8 +1,8 @@
 """The routes under /v1: plain HTTP + JSON, and NDJSON for records.
 
 Laws: only the routes of ROUTES exist; a name is checked by its pattern before any other
-room sees it; a body holds at most 64 KiB and must arrive within seconds; whatever goes wrong
-becomes {"error": code, "detail": text}, never a traceback to the caller.
+room sees it; a body holds at most 64 KiB and must arrive within seconds; every change is passed
+on with who asked for it; whatever goes wrong becomes {"error": code, "detail": text}, never a traceback to the caller.
 """
 
 import traceback
@@ -20,14 +20,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from supervisor.api import openapi, schema
+from supervisor.api.limits import BODY, BODY_SECONDS
 from supervisor.api.ports import Fleet, Records
 from supervisor.api.streaming import NdJson
+from supervisor.core.operator import Operator
 from supervisor.errors import RequestError
-
-BODY_LIMIT = 64 * 1024
-BODY_TIMEOUT = 10.0
-#: Everything that comes through the socket is asked for by the operator.
-BY = "operator"
 
 T = TypeVar("T")
 
@@ -40,14 +37,14 @@ def to_stderr(error: BaseException) -> None:
 class Api:
     """What the handlers act on.
 
-    `stop` begins the end of the whole supervisor and returns at once. When `closing` is set,
+    `stop` begins the end of the whole supervisor, for whoever asks, and returns at once. When `closing` is set,
     streams end. `report` hears of errors that are ours.
     """
 
     fleet: Fleet
     records: Records
     info: schema.Info
-    stop: Callable[[], None]
+    stop: Callable[[Operator], None]
     closing: trio.Event = field(default_factory=trio.Event)
     report: Callable[[BaseException], None] = to_stderr
 
@@ -69,20 +66,29 @@ def _failure(
 
 async def _body(request: Request, kind: type[T]) -> T:
     data = bytearray()
+    too_large = RequestError("invalid", f"body: larger than {BODY} bytes")
+    if int(request.headers.get("content-length", 0)) > BODY:  # h11 lets nothing but digits pass
+        raise too_large
     try:
-        with trio.fail_after(BODY_TIMEOUT):
+        with trio.fail_after(BODY_SECONDS):
             async with aclosing(request.stream()) as chunks:
                 async for chunk in chunks:
                     data += chunk
-                    if len(data) > BODY_LIMIT:
-                        raise RequestError("invalid", f"body: larger than {BODY_LIMIT} bytes")
+                    if len(data) > BODY:
+                        raise too_large
     except trio.TooSlowError:
-        raise RequestError("invalid", f"body: not complete after {BODY_TIMEOUT:g} s") from None
+        raise RequestError("invalid", f"body: not complete after {BODY_SECONDS:g} s") from None
     return schema.decode(bytes(data), kind)
 
 
 def _query(request: Request, kind: type[T]) -> T:
     return schema.query(request.query_params.multi_items(), kind)
+
+
+def _operator(request: Request) -> Operator:
+    """Who asks, by the kernel's word: see operators.py."""
+    operator: Operator = request.scope["operator"]
+    return operator
 
 
 def _name(request: Request) -> str:
@@ -128,10 +134,10 @@ async def restart(api: Api, request: Request) -> Response:
     return await _act(api, request, api.fleet.restart)
 
 
-async def _act(api: Api, request: Request, act: Callable[[str, str], Awaitable[None]]) -> Response:
+async def _act(api: Api, request: Request, act: Callable[[str, Operator], Awaitable[None]]) -> Response:
     name = _name(request)
     await _body(request, schema.Nothing)
-    await act(name, BY)
+    await act(name, _operator(request))
     return _json(api.fleet.status((name,)))
 
 
@@ -139,14 +145,14 @@ async def kill(api: Api, request: Request) -> Response:
     """Send a signal to a container's service."""
     name = _name(request)
     signal = schema.signal_name((await _body(request, schema.Kill)).signal)
-    await api.fleet.kill(name, signal, BY)
+    await api.fleet.kill(name, signal, _operator(request))
     return _json(api.fleet.status((name,)))
 
 
 async def stop_all(api: Api, request: Request) -> Response:
     """Stop the whole supervisor; answers that it has begun."""
     await _body(request, schema.Nothing)
-    api.stop()
+    api.stop(_operator(request))
     return _json(schema.Stopping(api.info.pid), 202)
 
 

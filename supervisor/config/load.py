@@ -9,7 +9,7 @@ from supervisor.config.files import UnreadableError, list_files, read_text
 from supervisor.config.parse import Document, parse
 from supervisor.config.place import Source
 from supervisor.config.positions import find_positions
-from supervisor.config.settings import default_runtime_dir
+from supervisor.config.settings import default_runtime_dir, without_root
 from supervisor.config.values import normal
 from supervisor.core.spec import Configuration
 from supervisor.errors import ConfigError, Problem
@@ -38,7 +38,7 @@ def load(
     configuration = parse(documents, cwd=here, runtime_dir=runtime_dir)
     if problems:
         raise ConfigError(tuple(sorted(set(problems))))
-    return configuration
+    return configuration if root else without_root(configuration)
 
 
 def _read(name: str, cwd: str, problems: list[Problem]) -> Document | None:

@@ -1,7 +1,8 @@
 """All containers: what is asked of them, what is delivered to them, what is known of them.
 
 Laws: a request returns when it is done, and raises RequestError when it cannot be; nothing polls.
-While the supervisor is stopping nothing is started.
+While the supervisor is stopping nothing is started. Every change an operator asks for is on
+record, with the operator's uid and PID, before it is begun.
 """
 
 import random
@@ -14,6 +15,7 @@ import trio
 
 from supervisor.core.events import RestartAsked, StartAsked, StopAsked
 from supervisor.core.machine import LIVE, RESTING, Machine
+from supervisor.core.operator import Operator
 from supervisor.core.spec import Configuration
 from supervisor.errors import HelperError, RequestError
 from supervisor.supervise.container import Ask, Keeper, Ports
@@ -76,23 +78,30 @@ class Fleet:
 
     # ── asked ──────────────────────────────────────────────────────────────────────────
 
-    async def start(self, name: str, by: str = "operator") -> None:
+    # `by` is who is on record for it; None where nobody asked over the socket.
+
+    async def start(self, name: str, by: Operator | None = None) -> None:
         self._refuse_if_closing()
-        await self._each(name, lambda keeper: self._start(keeper, StartAsked(by)))
+        await self._each(name, "start", by, lambda keeper: self._start(keeper, StartAsked()))
 
-    async def restart(self, name: str, by: str = "operator") -> None:
+    async def restart(self, name: str, by: Operator | None = None) -> None:
         self._refuse_if_closing()
-        await self._each(name, lambda keeper: self._start(keeper, RestartAsked(by)))
+        await self._each(name, "restart", by, lambda keeper: self._start(keeper, RestartAsked()))
 
-    async def stop(self, name: str, by: str = "operator") -> None:
-        await self._each(name, lambda keeper: self._stop(keeper, StopAsked(by)))
+    async def stop(self, name: str, by: Operator | None = None) -> None:
+        await self._each(name, "stop", by, lambda keeper: self._stop(keeper, StopAsked()))
 
-    async def kill(self, name: str, signal: str = "SIGTERM", by: str = "operator") -> None:
+    async def kill(self, name: str, signal: str = "SIGTERM", by: Operator | None = None) -> None:
         try:
             value = number(signal)
         except ValueError as error:
             raise RequestError("invalid", str(error)) from error
-        await self._each(name, lambda keeper: self._signal(keeper, value, by))
+        await self._each(name, "kill", by, lambda keeper: self._signal(keeper, value))
+
+    def stop_asked(self, by: Operator) -> None:
+        """Put on record who stops the whole supervisor, or say why it cannot be stopped."""
+        self._refuse_if_helpless()
+        self._ports.journal.record("info", "operator.request", action="stop", operator=by._asdict())
 
     async def shutdown(self, now: bool = False) -> None:
         """Stop all and return when all rest; `now` kills, also what an earlier call waits for."""
@@ -141,7 +150,7 @@ class Fleet:
             {word: None for keeper in self._keepers.values() for word in (keeper.spec.service, keeper.name)}
         )
 
-    def refuse_if_helpless(self) -> None:
+    def _refuse_if_helpless(self) -> None:
         if self._ports.launcher.lost:
             raise RequestError(
                 "unavailable",
@@ -152,10 +161,18 @@ class Fleet:
         if self._closing:
             raise RequestError("unavailable", "the supervisor is stopping")
 
-    async def _each(self, name: str, do: Callable[[Keeper], Awaitable[None]]) -> None:
+    async def _each(
+        self, name: str, action: str, by: Operator | None, do: Callable[[Keeper], Awaitable[None]]
+    ) -> None:
         """The same to every replica at once; what went wrong with some is told of all."""
-        self.refuse_if_helpless()
+        self._refuse_if_helpless()
         keepers, failures = self._named(name), list[RequestError]()
+        if by is not None:
+            for keeper in keepers:
+                self._ports.journal.record(
+                    "info", "operator.request", keeper.name, keeper.machine.run or None,
+                    action=action, operator=by._asdict(),
+                )  # fmt: skip
 
         async def one(keeper: Keeper) -> None:
             try:
@@ -184,12 +201,12 @@ class Fleet:
         if machine.state not in RESTING:
             raise RequestError("conflict", f"{keeper.name} was asked to start again before it had stopped")
 
-    async def _signal(self, keeper: Keeper, signal: int, by: str) -> None:
+    async def _signal(self, keeper: Keeper, signal: int) -> None:
         machine = keeper.machine
         if machine.state not in LIVE:
             raise RequestError("conflict", f"{keeper.name} is {machine.state}: nothing to signal")
         self._ports.journal.record(
-            "info", "container.signalled", keeper.name, machine.run, signal=signal, by=by
+            "info", "container.signalled", keeper.name, machine.run, signal=signal, by="operator"
         )
         try:
             await self._ports.launcher.signal(keeper.name, machine.run, signal)

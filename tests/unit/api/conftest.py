@@ -12,6 +12,9 @@ import trio
 
 from supervisor.api import schema, server
 from supervisor.api.handlers import Api, application
+from supervisor.api.limits import LIMITS, Limits
+from supervisor.api.operators import Operators
+from supervisor.core.operator import Operator
 from supervisor.errors import RequestError
 
 
@@ -51,9 +54,11 @@ class FakeFleet:
         self.containers = {each["name"]: each for each in containers}
         self.refuse: dict[str, BaseException] = {}
         self.calls: list[tuple[str, ...]] = []
+        self.by: list[Operator] = []
 
-    async def _do(self, act: str, name: str, *more: str) -> None:
+    async def _do(self, act: str, name: str, by: Operator, *more: str) -> None:
         self.calls.append((act, name, *more))
+        self.by.append(by)
         await trio.lowlevel.checkpoint()
         self._find(name)
         if error := self.refuse.get(f"{act} {name}"):
@@ -64,17 +69,17 @@ class FakeFleet:
             raise RequestError("not-found", f'no container is called "{name}"')
         return self.containers[name]
 
-    async def start(self, name: str, by: str) -> None:
+    async def start(self, name: str, by: Operator) -> None:
         await self._do("start", name, by)
 
-    async def stop(self, name: str, by: str) -> None:
+    async def stop(self, name: str, by: Operator) -> None:
         await self._do("stop", name, by)
 
-    async def restart(self, name: str, by: str) -> None:
+    async def restart(self, name: str, by: Operator) -> None:
         await self._do("restart", name, by)
 
-    async def kill(self, name: str, signal: str, by: str) -> None:
-        await self._do("kill", name, signal, by)
+    async def kill(self, name: str, signal: str, by: Operator) -> None:
+        await self._do("kill", name, by, signal)
 
     def status(self, names: Sequence[str] = ()) -> list[dict[str, Any]]:
         if error := self.refuse.get("status"):
@@ -118,12 +123,21 @@ class FakeRecords:
 class Served:
     """A running server: its runtime dir, the fakes behind it, and the errors it reported as its own."""
 
-    def __init__(self, folder: str, fleet: FakeFleet, records: FakeRecords) -> None:
+    def __init__(
+        self,
+        folder: str,
+        fleet: FakeFleet,
+        records: FakeRecords,
+        limits: Limits = LIMITS,
+        operators: Operators | None = None,
+    ) -> None:
         self.folder = folder
         self.path = os.path.join(folder, "api.sock")
         self.fleet = fleet
         self.records = records
         self.errors: list[BaseException] = []
+        self.refused: list[Operator] = []
+        self.door = server.Door(operators or Operators.here(None), limits, self.refused.append)
         self.stopped = threading.Event()
         self._ready = threading.Event()
         self._token: trio.lowlevel.TrioToken
@@ -138,11 +152,15 @@ class Served:
         async with trio.open_nursery() as nursery:
             closing, report = self._closing, self.errors.append
             await nursery.start(
-                lambda **kw: server.serve(application(api), sock, closing, report=report, **kw)
+                lambda **kw: server.serve(application(api), sock, self.door, closing, report=report, **kw)
             )
             self._ready.set()
 
-    def _stop(self) -> None:
+    def _stop(self, by: Operator) -> None:
+        self.fleet.by.append(by)
+        self.stop()
+
+    def stop(self) -> None:
         self.stopped.set()
         self._closing.set()
 
@@ -166,10 +184,34 @@ def folder() -> Iterator[str]:
         yield path
 
 
+def _served(folder: str, limits: Limits = LIMITS) -> Served:
+    fleet = FakeFleet(container("web"), container("db", state="stopped", pid=None))
+    records = FakeRecords(b'{"line":"1"}\n{"line":"2"}\n', b'{"line":"3"}\n')
+    return Served(folder, fleet, records, limits)
+
+
+@pytest.fixture
+def few(folder: str) -> Iterator[Served]:
+    """A server with room for few."""
+    with _served(folder, Limits(each=5)).running() as it:
+        yield it
+
+
+@pytest.fixture
+def hasty(folder: str) -> Iterator[Served]:
+    """A server that waits for no head."""
+    with _served(folder, Limits(head=0.2)).running() as it:
+        yield it
+
+
+@pytest.fixture
+def strict(folder: str) -> Iterator[Served]:
+    """A server that waits for no reader."""
+    with _served(folder, Limits(unread=0.2)).running() as it:
+        yield it
+
+
 @pytest.fixture
 def served(folder: str) -> Iterator[Served]:
-    fleet = FakeFleet(container("web"), container("db", state="stopped", pid=None))
-    with Served(
-        folder, fleet, FakeRecords(b'{"line":"1"}\n{"line":"2"}\n', b'{"line":"3"}\n')
-    ).running() as it:
+    with _served(folder).running() as it:
         yield it

@@ -49,17 +49,17 @@ def test_a_container_is_shown_with_everything_known(served: Any) -> None:
 @pytest.mark.parametrize("act", ["start", "stop", "restart"])
 def test_an_act_is_done_by_the_operator_and_answers_with_the_state(served: Any, act: str) -> None:
     assert post(served, f"/v1/containers/web/{act}")[0]["name"] == "web"
-    assert served.fleet.calls == [(act, "web", "operator")]
+    assert served.fleet.calls == [(act, "web")]
 
 
 def test_kill_sends_the_signal_that_was_asked_for(served: Any) -> None:
     post(served, "/v1/containers/web/kill", {"signal": "SIGHUP"})
-    assert served.fleet.calls == [("kill", "web", "SIGHUP", "operator")]
+    assert served.fleet.calls == [("kill", "web", "SIGHUP")]
 
 
 def test_kill_without_a_body_sends_sigterm(served: Any) -> None:
     post(served, "/v1/containers/web/kill")
-    assert served.fleet.calls == [("kill", "web", "SIGTERM", "operator")]
+    assert served.fleet.calls == [("kill", "web", "SIGTERM")]
 
 
 def test_stopping_the_supervisor_is_answered_before_it_happens(served: Any) -> None:

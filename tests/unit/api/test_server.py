@@ -5,10 +5,14 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import trio
+import trio.lowlevel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +41,22 @@ def test_only_owner_and_group_may_connect_unless_told_otherwise(folder: str) -> 
         assert stat.S_IMODE(os.stat(f"{folder}/api.sock").st_mode) == 0o660
 
 
+def test_the_socket_is_its_owners_own_in_whatever_folder(folder: str) -> None:
+    if os.geteuid() == 0:
+        os.chown(folder, -1, 12345)
+        os.chmod(folder, 0o2711)  # a folder that hands its group down
+    with server.bind(folder):
+        found = os.stat(f"{folder}/api.sock")
+    assert (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another group")
+def test_the_socket_is_of_the_group_it_was_given(folder: str) -> None:
+    with server.bind(folder, gid=12345):
+        found = os.stat(f"{folder}/api.sock")
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 12345, 0o660)
+
+
 def test_a_socket_left_by_a_crash_is_replaced(folder: str) -> None:
     server.bind(folder).close()
     with server.bind(folder), socket.socket(socket.AF_UNIX) as client:
@@ -58,11 +78,12 @@ def test_a_path_too_long_for_a_unix_address_is_served_and_found(folder: str) -> 
         sock.accept()[0].close()
 
 
-def test_a_reader_that_never_reads_holds_up_nobody_and_not_the_end(served: Any) -> None:
-    async def endless() -> AsyncGenerator[bytes]:
-        while True:
-            yield b"x" * 65536
+async def endless() -> AsyncGenerator[bytes]:
+    while True:
+        yield b"x" * 65536
 
+
+def test_a_reader_that_never_reads_holds_up_nobody_and_not_the_end(served: Any) -> None:
     served.records.more = endless
     with connected(served) as sock:
         sock.sendall(b"GET /v1/logs?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -93,16 +114,105 @@ def test_headers_over_the_limit_are_refused(served: Any) -> None:
         assert sock.recv(12) == b"HTTP/1.1 431"
 
 
-def test_more_connections_than_there_is_room_for_are_turned_away(served: Any) -> None:
-    open_ones = [connected(served) for _ in range(server.CONNECTIONS)]
-    for sock in open_ones:
-        sock.sendall(b"GET /v1/info HTTP/1.1\r\nhost: x\r\n\r\n")
-    for sock in open_ones:
-        assert sock.recv(12) == b"HTTP/1.1 200"
-    with connected(served) as late:
+def test_headers_over_the_limit_are_refused_also_when_they_come_at_once(served: Any) -> None:
+    for headers in (b"x: y\r\n" * 100, b"x: " + b"y" * 20_000 + b"\r\n"):
+        with connected(served) as sock:
+            sock.sendall(b"GET /v1/info HTTP/1.1\r\nhost: x\r\n" + headers + b"\r\n")
+            assert sock.recv(12) == b"HTTP/1.1 431"
+
+
+def test_a_body_announced_over_the_limit_is_refused_before_it_comes(served: Any) -> None:
+    with connected(served) as sock:
+        sock.sendall(b"POST /v1/stop HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 400"
+    assert not served.stopped.is_set()
+
+
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 100000000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"]
+)
+def test_a_hundred_megabytes_are_not_taken(served: Any, framing: bytes) -> None:
+    with connected(served) as sock, pytest.raises(ConnectionError):  # noqa: PT012
+        sock.sendall(b"POST /v1/stop HTTP/1.1\r\nhost: x\r\n" + framing)
+        for _ in range(100):
+            sock.sendall(b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n")
+    assert alive(served)
+
+
+def follow(served: Any) -> socket.socket:
+    """A connection whose answer goes on."""
+    sock = connected(served)
+    sock.sendall(b"GET /v1/events?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert sock.recv(12) == b"HTTP/1.1 200"
+    return sock
+
+
+def test_where_all_are_being_answered_one_more_is_turned_away(few: Any) -> None:
+    there = [follow(few) for _ in range(few.door.limits.each)]
+    with connected(few) as late:
         assert late.recv(12) == b"HTTP/1.1 503"
-    for sock in open_ones:
+    for sock in there:
         sock.close()
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /v1/info HTT", b"POST /v1/stop HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
+)
+def test_who_keeps_us_waiting_makes_room(few: Any, begun: bytes) -> None:
+    there = [follow(few) for _ in range(few.door.limits.each - 1)]
+    with connected(few) as first:
+        first.sendall(begun)
+        for _ in range(10):
+            assert alive(few)
+        assert first.recv(1) == b""
+    assert not few.stopped.is_set()
+    for sock in there:
+        sock.close()
+
+
+def test_who_does_not_read_makes_room(few: Any) -> None:
+    few.records.more = endless
+    there = [follow(few) for _ in range(few.door.limits.each)]
+    assert alive(few)
+    for sock in there:
+        sock.close()
+
+
+def test_a_head_that_comes_byte_by_byte_is_given_up(hasty: Any) -> None:
+    with connected(hasty) as sock, pytest.raises(ConnectionError):  # noqa: PT012
+        for byte in b"GET /v1/info?" + b"x" * 10_000:
+            sock.sendall(bytes([byte]))
+            time.sleep(0.01)
+
+
+def test_an_answer_that_nobody_reads_is_given_up(strict: Any) -> None:
+    strict.records.more = endless
+    with follow(strict):
+        assert strict.records.closed.wait(10)
+
+
+def test_who_has_only_ended_its_own_side_gets_the_whole_answer(served: Any) -> None:
+    size = 300
+
+    async def slowly() -> AsyncGenerator[bytes]:
+        for number in range(size):
+            await trio.lowlevel.checkpoint()
+            yield b"%d\n" % number
+        served.stop()
+        await trio.sleep_forever()
+
+    served.records.more = slowly
+    with connected(served) as sock, sock.makefile("rb") as answer:
+        sock.sendall(b"GET /v1/logs?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert b"\r\n%d\n\r\n" % (size - 1) in answer.read()
+
+
+@pytest.mark.parametrize("more", [b"GET /v1/info HTTP/1.1\r\nhost: x\r\n\r\n", b"x" * 300_000])
+def test_a_follower_that_has_asked_for_more_and_leaves_is_noticed(served: Any, more: bytes) -> None:
+    with follow(served) as sock, suppress(ConnectionError):
+        sock.sendall(more)
+    assert served.records.closed.wait(10)
 
 
 def test_two_requests_in_one_connection_are_answered_in_turn(served: Any) -> None:

@@ -48,13 +48,13 @@ def test_inspect_shows_everything(served: Any, run: Any) -> None:
 @pytest.mark.parametrize("act", ["start", "stop", "restart"])
 def test_containers_are_acted_on_by_name(served: Any, run: Any, act: str) -> None:
     assert run(act, "web", "db", "web") == (0, "", "")
-    assert sorted(served.fleet.calls) == [(act, "db", "operator"), (act, "web", "operator")]
+    assert sorted(served.fleet.calls) == [(act, "db"), (act, "web")]
 
 
 @pytest.mark.parametrize("text", ["HUP", "SIGHUP", "hup", "1"])
 def test_kill_takes_a_signal_in_any_spelling(served: Any, run: Any, text: str) -> None:
     assert run("kill", "web", "-s", text) == (0, "", "")
-    assert served.fleet.calls == [("kill", "web", "SIGHUP", "operator")]
+    assert served.fleet.calls == [("kill", "web", "SIGHUP")]
 
 
 def test_a_signal_that_does_not_exist_is_a_usage_error(served: Any, run: Any) -> None:
@@ -65,7 +65,7 @@ def test_all_are_tried_and_every_error_is_said(served: Any, run: Any) -> None:
     code, _, err = run("stop", "nope", "web", "nada")
     assert code == 3
     assert len(err.splitlines()) == 2
-    assert ("stop", "web", "operator") in served.fleet.calls
+    assert ("stop", "web") in served.fleet.calls
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_following_prints_until_the_supervisor_ends(served: Any, run: Any) -> No
 
     async def more() -> AsyncGenerator[bytes]:
         yield record("db", "last") + b"\n"
-        served._stop()
+        served.stop()
         await trio.sleep_forever()
 
     served.records.more = more

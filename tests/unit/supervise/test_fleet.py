@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from supervisor.core.operator import Operator
 from supervisor.core.spec import Container, Health, Stop
 from supervisor.errors import RequestError
 from supervisor.supervise.fleet import Fleet
@@ -230,5 +231,59 @@ def test_news_of_a_container_that_is_not_declared_is_recorded_and_obeyed_by_nobo
     async def main(host: "Host", fleet: Fleet) -> None:
         fleet.deliver(host.started("ghost", 3))
         assert host.of("launcher.unknown_container")[0]["container"] == "ghost"
+
+    stage.play(main)
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "restart", "kill"])
+def test_who_asked_for_a_change_is_on_record_before_it_is_begun(stage: "Stage", action: str) -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        await fleet.start("web")
+        await getattr(fleet, action)("web", by=Operator(1000, 77))
+        (record,) = host.of("operator.request")
+        told = {"action": action, "operator": {"uid": 1000, "pid": 77}}
+        assert {key: record[key] for key in ("container", "run", *told)} == {
+            "container": "web",
+            "run": 1,
+            **told,
+        }
+        following = host.events("web")[host.events("web").index("operator.request") + 1 :]
+        expected = {
+            "stop": "container.stopping",
+            "restart": "container.stopping",
+            "kill": "container.signalled",
+        }
+        assert following[:1] == ([expected[action]] if action in expected else [])
+
+    stage.play(main)
+
+
+def test_a_request_about_all_replicas_is_on_record_for_each(stage: "Stage", make: "Make") -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        await fleet.stop("web", Operator(0, 1))
+        assert [record["container"] for record in host.of("operator.request")] == ["web.1", "web.2"]
+
+    stage.play(main, make("web.1", service="web"), make("web.2", service="web"))
+
+
+def test_a_request_that_no_container_is_meant_by_is_not_on_record(stage: "Stage") -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        with pytest.raises(RequestError):
+            await fleet.stop("nope", Operator(0, 1))
+        assert host.of("operator.request") == []
+
+    stage.play(main)
+
+
+def test_who_stops_the_supervisor_is_on_record_unless_it_cannot_be_stopped(stage: "Stage") -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        fleet.stop_asked(Operator(1000, 77))
+        (record,) = host.of("operator.request")
+        assert (record["container"], record["action"]) == (None, "stop")
+        assert record["operator"] == {"uid": 1000, "pid": 77}
+        host.lost = True
+        with pytest.raises(RequestError):
+            fleet.stop_asked(Operator(1000, 77))
+        assert len(host.of("operator.request")) == 1
 
     stage.play(main)
