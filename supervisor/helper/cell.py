@@ -28,6 +28,7 @@ from supervisor.kernel import cgroup, namespaces
 
 _CREDENTIALS = struct.Struct("3i")
 _NO_STATUS = (-1, -1)
+_UNHEARD: dict[str, object] = {"stage": "launch", "errno": 0, "path": "ended before exec", "call": ""}
 #: What failed before there was a process → what an operator reads as its stage.
 _STAGES = {"clone3": "fork", "user namespace": "user namespace"}
 #: User and group ids that a container with a user namespace of its own has.
@@ -60,6 +61,7 @@ class Cell:
         self.service_pidfd = self.init_pidfd = self.events = self.userns = -1
         self.began = self.launch_ms = 0.0
         self.status = _NO_STATUS
+        self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
         self.last: Report | None = None  # repeated to a daemon that comes after the one it was told
 
     # ── launching ──────────────────────────────────────────────────────────────────────
@@ -70,6 +72,9 @@ class Cell:
         self.began = time.monotonic()
         if self.unplaced:
             raise self.unplaced
+        if self.killed:
+            cgroup.remove(self.leaf.unified)
+            self.killed = False
         cgroup.make(self.leaf, self.limits)
         self.open_files()
         os.ftruncate(self.files["exit"], 0)
@@ -149,12 +154,8 @@ class Cell:
             self.phase = policy.LIVE
             notes.write(self.folder, self.run, self.init, self.service)
             return self.alive()
-        self.failure = self.failure or {
-            "stage": "launch",
-            "errno": 0,
-            "path": "ended before exec",
-            "call": "",
-        }
+        self.failure = self.failure or _UNHEARD
+        self.killed = True
         self.end()
         return None
 
@@ -186,12 +187,14 @@ class Cell:
         return (int(words[0]), int(words[1])) if len(words) == 2 else None
 
     def end(self) -> None:
-        """Kill what is left; `over` says when it is gone."""
+        """Kill what is left, if anything is; `over` says when it is gone."""
         self.phase = policy.ENDING
-        self.kill()
         self.events = os.open(f"{self.leaf.unified}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        if cgroup.populated(self.events):
+            self.kill()
 
     def kill(self) -> None:
+        self.killed = True
         cgroup.kill(self.leaf)
 
     def over(self) -> bool:

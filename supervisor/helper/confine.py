@@ -86,10 +86,13 @@ def become(work: Workplace) -> None:
     if work.account.uid != _ROOT:
         process.keep_capabilities()
     process.become(work.account.uid, work.account.gid, work.account.groups, may_set_groups=not work.rootless)
+    process.set_undumpable()  # taking another uid may have reset it; until exec nobody looks in
 
 
-def capabilities(work: Workplace, names: tuple[str, ...]) -> None:
-    caps.take_exactly(names, root=work.account.uid == _ROOT)
+def capabilities(work: Workplace, names: tuple[str, ...], ambient: bool) -> None:
+    """A default is what root would have: to another user it is only a bound (`ambient` False)."""
+    root = work.account.uid == _ROOT
+    caps.take_exactly(names if root or ambient else (), root=root)
 
 
 def no_new_privileges(_work: Workplace) -> None:

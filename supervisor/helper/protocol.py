@@ -142,7 +142,8 @@ class Launch(NamedTuple):
     `cgroup` holds v2 file names and values, `capabilities` is the exact set, `rlimits` are (name,
     soft, hard), `ids` is the first of the container's 65,536 user and group ids on the host (-1: no
     user namespace of its own), `layer` the folder of a persistent writable layer, `filter` the place of
-    its seccomp programs in `Declared.filters` (-1: none), `time_offsets` (clock, nanoseconds).
+    its seccomp programs in `Declared.filters` (-1: none), `time_offsets` (clock, nanoseconds); `ambient`
+    says that another user than root has the capabilities too, not only the right to be given them.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Launch(NamedTuple):
     layer: str = ""
     filter: int = -1
     time_offsets: tuple[tuple[str, int], ...] = ()
+    ambient: bool = True
 
 
 class Declared(NamedTuple):

@@ -197,7 +197,7 @@ def confinement(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]
     steps.append(Step("capabilities", "bounding", (launch.capabilities,)))
     take = [
         Step("user", "become"),
-        Step("capabilities", "capabilities", (launch.capabilities,)),
+        Step("capabilities", "capabilities", (launch.capabilities, launch.ambient)),
     ]
     filters = [Step("seccomp", "filter", (programs,))] if programs else []
     if not launch.no_new_privileges:

@@ -77,6 +77,7 @@ def open_subtree(runtime_dir: str) -> Subtree:
     _make(tree.top)
     # A daemon whose helper crashed still captures there. It is written to be killed at any moment.
     cgroup.end(f"{tree.top}/_supervisor")
+    cgroup.remove(f"{tree.top}/_supervisor")  # one that was killed is no place to fork from
     _make(f"{tree.top}/_supervisor")
     cgroup.write(f"{tree.top}/_supervisor", "cgroup.procs", str(os.getpid()))
     cgroup.delegate(tree.base)

@@ -183,6 +183,10 @@ def fork_into(leaf: Leaf, flags: int) -> tuple[int, int]:
 
     Moving a process there afterwards, by cgroup.procs, waits for an RCU grace period (7 ms and more);
     being born there does not (clone3(2), CLONE_INTO_CGROUP). `flags` are further CLONE_ flags.
+
+    Linux from 6.14 on kills the child at birth when cgroup.kill was used on one of the two cgroups, ours
+    and the leaf, and not on the other: it compares how often. So neither may have been killed since
+    it was made.
     """
     folder = os.open(leaf.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -35,6 +35,7 @@ def lower(container: Container, *, ids: int = -1, layers: str = "", filter_at: i
         ids=ids,
         layer=f"{layers}/{container.name}" if container.rootfs_mode == "persistent" else "",
         filter=filter_at,
+        ambient=container.capabilities is not None,
         time_offsets=tuple((clock, round(shift * 1e9)) for clock, shift in container.time_offsets),
     )
 
