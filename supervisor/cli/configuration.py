@@ -30,9 +30,11 @@ def run(arguments: Namespace, where: str | None) -> int:
 def check(path: str, *, as_json: bool) -> int:
     """Every problem on stderr as file:line: key: text, exit 2; or one line that all is well."""
     from supervisor.config.load import load
+    from supervisor.launcher.seccomp import compile_filters
 
     try:
         found = load(path, root=os.geteuid() == 0)
+        compile_filters(found)
     except ConfigError as error:
         if as_json:
             print(

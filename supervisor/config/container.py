@@ -12,6 +12,7 @@ from supervisor.config.place import Place
 from supervisor.config.probes import COMMAND, HEALTH_SHAPE, READY_SHAPE, build_health, build_ready
 from supervisor.config.restart import SHAPE as RESTART_SHAPE
 from supervisor.config.restart import STOP, build_restart, build_stop
+from supervisor.config.seccomp import BY_DEFAULT, SECCOMP
 from supervisor.config.shapes import (
     Key,
     Keys,
@@ -57,10 +58,6 @@ def _rootfs(value: object, place: Place) -> str:
     return root
 
 
-def _seccomp(value: object, place: Place) -> str:
-    return str(value) if value in ("default", "unconfined") else host_path(value, place)
-
-
 OUTPUT: Keys = {
     "format": Key(words("text", "json"), '"json": lines that are JSON objects become the field data'),
     "max_line": Key(
@@ -97,7 +94,7 @@ CONTAINER: Keys = {
     "userns": Key(words("private", "host"), 'own range of user ids, or "host": none'),
     "capabilities": Key(CAPABILITY_LIST, "with or without CAP_; [] none"),
     "no_new_privileges": Key(leaf(flag, type="boolean"), "setuid programs gain nothing; default true"),
-    "seccomp": Key(Shape(_seccomp, {"type": "string"}), '"default", "unconfined" or an OCI seccomp profile'),
+    "seccomp": Key(SECCOMP, '"default", "unconfined" or an OCI seccomp profile'),
     "rlimits": Key(RLIMITS, 'resource limits, a number or "unlimited"'),
     "time_offsets": Key(TIME_OFFSETS, "its clocks monotonic and boottime run ahead by this much"),
     "devices": Key(DEVICES, 'extra host device nodes, like "/dev/fuse"'),
@@ -132,8 +129,7 @@ def build(name: str, given: Table, place: Place) -> Iterator[Container]:
         service=name,
         env=tuple({**dict(pick(given, "env_file", ())), **dict(pairs(pick(given, "env", Table())))}.items()),
         hostname=pick(given, "hostname", ""),
-        # Absent, no filter is applied yet; the spec says what is, not what was wished.
-        seccomp=pick(given, "seccomp", "unconfined"),
+        seccomp=pick(given, "seccomp", BY_DEFAULT).word,
         rlimits=pairs(pick(given, "rlimits", Table())),
         time_offsets=pairs(pick(given, "time_offsets", Table())),
         cgroup=_build_cgroup(pick(given, "cgroup", Table())),

@@ -10,8 +10,10 @@ from supervisor.config import container, groups, settings, unsupported
 from supervisor.config.crosscheck import check_depends, check_names
 from supervisor.config.identity import name as checked_name
 from supervisor.config.place import Place, Source
+from supervisor.config.seccomp import BY_DEFAULT
 from supervisor.config.shapes import BROKEN, Given, Shape, Table, items, merge, pick, read, table, unknown
 from supervisor.config.values import WrongError
+from supervisor.core.seccomp import Profile
 from supervisor.core.spec import Configuration, Container, Group
 
 CONTAINER = table(container.CONTAINER)
@@ -57,6 +59,7 @@ def parse(documents: Sequence[Document], *, cwd: str, runtime_dir: str) -> Confi
         containers=tuple(containers),
         groups=_build_groups(found.named["group"], known),
         notes=_notes(merged),
+        seccomp=_profiles(merged),
     )
 
 
@@ -112,6 +115,11 @@ def _build_groups(found: Mapping[str, Given], known: Mapping[str, object]) -> tu
     return tuple(built)
 
 
+def _profiles(merged: Mapping[str, tuple[Table, Place]]) -> tuple[tuple[str, Profile], ...]:
+    chosen = (pick(given, "seccomp", BY_DEFAULT) for given, _ in merged.values())
+    return tuple({one.word: one.profile for one in chosen if one.profile}.items())
+
+
 def _notes(merged: Mapping[str, tuple[Table, Place]]) -> tuple[str, ...]:
     """What is no problem, but may surprise."""
     notes = []
@@ -124,8 +132,7 @@ def _notes(merged: Mapping[str, tuple[Table, Place]]) -> tuple[str, ...]:
                 f"{at}: {at.key}: ports below 1024 cannot be bound"
                 ' (they need userns = "host" and capabilities = ["NET_BIND_SERVICE"])'
             )
-    if any("seccomp" not in given for given, _ in merged.values()):
-        notes.append(unsupported.SECCOMP_NOTE)
+    notes += (note for given, _ in merged.values() for note in pick(given, "seccomp", BY_DEFAULT).notes)
     if not merged:
         notes.append("no container is declared (write a [container.NAME] table)")
     return tuple(dict.fromkeys(notes))

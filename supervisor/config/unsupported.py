@@ -25,11 +25,6 @@ CONTAINER = (
         "ready", "readiness is not supported yet (leave ready out: a container is ready once exec succeeded)"
     ),
     Refusal("health", "health probes are not supported yet (leave health out)"),
-    Refusal(
-        "seccomp",
-        'seccomp filters are not supported yet (write "unconfined", or leave seccomp out)',
-        lambda value: value != "unconfined",
-    ),
 )
 LOGS = (
     Refusal("segment_age", "closing segments by age is not supported yet (leave segment_age out)"),
@@ -41,9 +36,6 @@ LOGS = (
     ),
 )
 GROUP = "groups are not supported yet (leave the group out)"
-
-#: Said once when some container does not speak of seccomp at all.
-SECCOMP_NOTE = 'seccomp: no filter is applied yet; containers may make any system call (write seccomp = "unconfined" to accept it)'
 
 
 def refuse(refusals: tuple[Refusal, ...], given: Table, place: Place) -> None:

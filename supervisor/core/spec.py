@@ -7,6 +7,8 @@ Defaults are SPEC's own. Everything here has been validated by `supervisor.confi
 from dataclasses import dataclass, field
 from typing import Literal
 
+from supervisor.core.seccomp import Profile
+
 Policy = Literal["always", "on-failure", "unless-stopped", "never"]
 RootfsMode = Literal["overlay", "persistent", "direct", "read-only"]
 
@@ -182,9 +184,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything one folder of TOML files declares; containers in file and line order."""
+    """Everything one folder of TOML files declares; containers in file and line order.
+
+    `seccomp` has the profile of each path that a container's key `seccomp` names.
+    """
 
     settings: Settings
     containers: tuple[Container, ...] = ()
     groups: tuple[Group, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    seccomp: tuple[tuple[str, Profile], ...] = ()

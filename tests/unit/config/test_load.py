@@ -46,7 +46,6 @@ def test_a_container_that_says_little_gets_the_defaults_of_spec(write: Write, re
         rootfs="host",
         command=("/bin/true",),
         userns="host",
-        seccomp="unconfined",
     )
 
 
@@ -250,10 +249,11 @@ def test_a_login_without_a_runtime_dir_gets_the_usual_one(
     assert found.startswith("/run/user/")
 
 
-def test_a_missing_filter_is_noted_once(write: Write, read: Read) -> None:
-    write(a=WEB, b=WEB.replace("web", "db"))
-    (note,) = read().notes
-    assert note.startswith("seccomp: no filter is applied yet; ")
+def test_a_container_that_does_not_speak_of_seccomp_has_the_default_filter(write: Write, read: Read) -> None:
+    write(web=WEB)
+    configuration = read()
+    assert configuration.containers[0].seccomp == "default"
+    assert (configuration.seccomp, configuration.notes) == ((), ())
 
 
 def test_low_ports_of_the_host_network_are_noted(write: Write, read: Read) -> None:

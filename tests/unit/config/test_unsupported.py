@@ -13,13 +13,10 @@ REFUSED = [
     ("depends.after = ['db']\n" + WEB.replace("web", "db"), 5, "container.web.depends"),
     ("ready.type = 'notify'", 5, "container.web.ready"),
     ("health = { type = 'exec', command = ['/bin/true'] }", 5, "container.web.health"),
-    ("seccomp = 'default'", 5, "container.web.seccomp"),
-    ("seccomp = 'profile.json'", 5, "container.web.seccomp"),
     ("[group.app]\nmembers = ['web']", 5, "group.app"),
     ("[supervisor.logs]\nsegment_age = '1h'", 6, "supervisor.logs.segment_age"),
     ("[supervisor.logs]\nkeep = '1GiB'", 6, "supervisor.logs.keep"),
     ("[supervisor.logs]\ncompress = 'zstd'", 6, "supervisor.logs.compress"),
-    ("[defaults]\nseccomp = 'default'", 6, "defaults.seccomp"),
 ]
 ACCEPTED = [
     "seccomp = 'unconfined'",
@@ -28,7 +25,7 @@ ACCEPTED = [
     "rootfs_mode = 'overlay'",
     "[supervisor.logs]\ncompress = 'none'",
     "[supervisor.logs]\nsegment = '1MiB'",
-    "[defaults]\nseccomp = 'unconfined'",
+    "seccomp = 'default'",
 ]
 
 
