@@ -208,6 +208,16 @@ def test_check_says_when_all_is_well(run: Any) -> None:
     assert json.loads(run("check", "good.toml", "--json")[1])["ok"] is True
 
 
+def test_check_compiles_the_seccomp_profiles(run: Any) -> None:
+    six = [{"index": index, "value": 1, "op": "SCMP_CMP_LT"} for index in range(6)]
+    rules = [{"names": ["execve"], "action": "SCMP_ACT_ALLOW", "args": six}] * 200
+    write("long.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
+    write("web.toml", '[container.web]\nrootfs = "host"\ncommand = ["/bin/true"]\nseccomp = "long.json"\n')
+    code, out, err = run("check", "web.toml")
+    assert (code, out) == (2, "")
+    assert "BPF instructions" in err
+
+
 def test_check_of_what_is_not_there_exits_2(run: Any) -> None:
     assert run("check", "nowhere/")[0] == 2
 
