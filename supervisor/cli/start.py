@@ -19,6 +19,7 @@ from supervisor.config.load import load
 from supervisor.core.spec import Configuration, Settings
 from supervisor.launcher.declaration import declare, layers
 from supervisor.launcher.ids import EACH
+from supervisor.launcher.seccomp import compile_filters
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS", "NOTIFY_SOCKET", "WATCHDOG_USEC")
 _TRAVERSED, _GROUP, _OWN = 0o711, 0o710, 0o700
@@ -150,7 +151,7 @@ def _folder(path: str, mode: int, *, uid: int = -1, gid: int = -1) -> None:
 def _become_helper(configuration: Configuration, account: _Account, lock: int, ready: int) -> NoReturn:
     declared = declare(
         configuration,
-        {},
+        compile_filters(configuration),
         uid=account.uid,
         gid=account.gid if os.geteuid() == 0 else 0,
         python=sys.executable,

@@ -106,7 +106,8 @@ def test_an_ordinary_user_runs_a_capped_container_in_delegated_cgroups(
     delegated: Delegated, supervise: Supervise
 ) -> None:
     running = supervise.prepare(
-        {"one": shell("id -u; echo $$; exec sleep 100000", cgroup={"cpu.max": "10%"})}
+        {"one": shell("id -u; echo $$; exec sleep 100000", cgroup={"cpu.max": "10%"})},
+        defaults={"userns": "host"},
     )
     as_user(running)
     running.start(before=delegated.enter)
@@ -118,10 +119,20 @@ def test_an_ordinary_user_runs_a_capped_container_in_delegated_cgroups(
 
 
 def test_without_delegated_cgroups_it_is_refused_with_what_to_do(supervise: Supervise) -> None:
-    running = supervise.prepare({"one": shell("echo ran", cgroup={"cpu.max": "10%"})})
+    keys = {"userns": "host", "cgroup": {"cpu.max": "10%"}}
+    running = supervise.prepare({"one": shell("echo ran", **keys)})
     as_user(running)
     done = running.call("start", f"{running.configs}/")
     assert done.returncode in {1, 4}
     assert "Delegate=yes" in done.stderr
+
+
+def test_a_range_of_ids_is_roots_to_give_and_the_refusal_says_what_to_write(supervise: Supervise) -> None:
+    running = supervise.prepare({"one": shell("echo ran")})
+    as_user(running)
+    done = running.call("start", f"{running.configs}/")
+    assert done.returncode == 2
+    assert "one: a private user namespace needs a range of ids" in done.stderr
+    assert 'userns = "host"' in done.stderr
     assert done.stderr.count("\n") <= 2
     assert not (running.log_dir / "one").exists() or running.records("one") == []

@@ -42,6 +42,12 @@ def page(port: int, path: str = "/") -> str | None:
         return None
 
 
+def inside_uid(pid: int) -> int:
+    """The user of a process, as its own user namespace counts."""
+    first = int(Path(f"/proc/{pid}/uid_map").read_text().split()[1])
+    return os.stat(f"/proc/{pid}").st_uid - first
+
+
 def is_killed_and_comes_back(running: Running, name: str, answers: Callable[[], Any]) -> None:
     """Whatever answered before answers again, and it is another process."""
     before = running.of(name)["pid"]
@@ -91,7 +97,7 @@ def test_nginx_serves_with_workers_of_another_user_and_logs_to_stdout(
     running.until(
         lambda: [line for line in running.lines("web") if "GET /index.html" in line], "an access log"
     )
-    owners = [os.stat(f"/proc/{pid}").st_uid for pid in running.processes("web")]
+    owners = [inside_uid(pid) for pid in running.processes("web")]
     assert owners.count(33) == 2
     is_killed_and_comes_back(running, "web", lambda: page(port))
     running.done("stop", "web")
@@ -122,7 +128,7 @@ def test_redis_answers_as_its_own_user(supervise: Supervise, debian_root: Path) 
             return False
 
     running.until(ping, "a PONG")
-    assert os.stat(f"/proc/{running.of('cache')['pid']}").st_uid == 100
+    assert inside_uid(running.of("cache")["pid"]) == 100
     is_killed_and_comes_back(running, "cache", ping)
     running.done("stop", "cache")
     assert running.of("cache")["exit"]["code"] == 0
@@ -166,7 +172,7 @@ def test_postgresql_keeps_its_data_in_a_bind_mount_as_its_own_user(
         return done.stdout.strip() if done.returncode == 0 else None
 
     running.until(lambda: sql("select 1") == "1", "an answer")
-    assert {os.stat(f"/proc/{pid}").st_uid for pid in running.processes("db")} == {uid}
+    assert {inside_uid(pid) for pid in running.processes("db")} == {uid}
     assert sql("create table kept (word text); insert into kept values ('still here')") == ""
     is_killed_and_comes_back(running, "db", lambda: sql("select word from kept") == "still here")
     running.done("stop", "db")
