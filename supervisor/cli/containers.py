@@ -49,9 +49,15 @@ def status(where: str | None, names: list[str], *, as_json: bool) -> int:
 
 
 def inspect(where: str | None, name: str, *, as_json: bool) -> int:
-    """Everything about one container."""
-    found = Call(where, "GET", container(name), timeout=QUICK).value()
-    print(json.dumps(found, indent=2) if as_json else "\n".join(render.inspect(found)))
+    """Everything about one container: what the supervisor knows, and how the kernel confines it now."""
+    from supervisor.cli import confined, confinement  # noqa: PLC0415  # no other command pays for it
+
+    found, why = confinement.effective(lambda: Call(where, "GET", container(name), timeout=QUICK).value())
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return 0
+    seen = found.pop("confinement")
+    print("\n".join([*render.inspect(found), *confined.lines(seen, why)]))
     return 0
 
 

@@ -8,72 +8,19 @@ import resource
 import signal
 import socket
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from supervisor.cli.main import main
+from tests.support.accounts import ALICE, BOB, CAROL, GROUP, asked, become, child
 from tests.support.fuzz import messages
 from tests.support.running import SLOWER, Running, Supervise, shell
 
 pytestmark = pytest.mark.kernel
 
-#: Ids that are nobody's.
-GROUP, ALICE, BOB, CAROL = 51300, 51301, 51302, 51303
 FOREVER = "exec sleep 100000"
 FOLLOW = b"GET /v1/events?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n"
-
-
-class Done(NamedTuple):
-    code: int
-    said: str
-    pid: int
-
-
-def become(uid: int, groups: tuple[int, ...]) -> None:
-    os.setgroups(groups)
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
-
-
-@contextlib.contextmanager
-def child() -> Iterator[tuple[int, int]]:
-    """Fork: (PID, a pipe to read what it says) for the parent, (0, the pipe to write into) for the child."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(read)
-            yield 0, write
-        finally:
-            os._exit(70)  # pytest goes on in the parent alone
-    os.close(write)
-    try:
-        yield pid, read
-    finally:
-        os.close(read)
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def asked(running: Running, uid: int, groups: tuple[int, ...], *command: str) -> Done:
-    """`supervisor …` of another account. Not a new program: ours may lie where that account cannot reach it."""
-    where = ("--runtime-dir", str(running.runtime_dir))
-    main([*where, "status", "--json"])  # what is imported only when it is needed
-    with child() as (pid, pipe):
-        if pid == 0:
-            become(uid, groups)
-            sys.stdout = sys.stderr = os.fdopen(pipe, "w")
-            code = main([*where, *command])
-            sys.stdout.flush()
-            os._exit(code)
-        with os.fdopen(os.dup(pipe)) as file:
-            said = file.read()
-        return Done(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said, pid)
 
 
 @pytest.fixture
