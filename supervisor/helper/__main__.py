@@ -36,6 +36,7 @@ def main() -> int:
         if inherited >= 0:
             os.set_inheritable(inherited, False)
     os.umask(0o022)
+    process.reset_personality()
     os.chdir("/")
     rootless = os.geteuid() != 0
     if rootless:

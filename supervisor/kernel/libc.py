@@ -172,6 +172,14 @@ def join_session_keyring() -> None:
     _syscall("keyctl", "session keyring", _KEYCTL, 1, None)
 
 
+def personality(persona: int) -> int:
+    """The execution domain and its flags before the call; 0xFFFFFFFF only asks (personality(2))."""
+    result: int = _libc.personality(ctypes.c_ulong(persona))
+    if result < 0:
+        _raise("personality", hex(persona))
+    return result
+
+
 def prctl(option: int, argument: int = 0, argument3: int = 0, name: str = "") -> int:
     # prctl(2) rejects garbage in unused arguments, so all five are always passed.
     words = [ctypes.c_ulong(word) for word in (argument, argument3, 0, 0)]

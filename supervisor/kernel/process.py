@@ -74,6 +74,12 @@ def lower_rlimit(name: str, soft: int, hard: int) -> None:
     set_rlimit(name, min(soft, hard), hard)
 
 
+def reset_personality() -> None:
+    """Programs see this kernel as it is, their memory randomised, whatever `setarch` started us (personality(2))."""
+    if libc.personality(0xFFFFFFFF):
+        libc.personality(0)
+
+
 def reset_signals() -> None:
     """Every signal at its default and none blocked, as a program expects at exec (signal(7))."""
     signal.set_wakeup_fd(-1)
