@@ -82,12 +82,13 @@ def _open(configuration: Configuration, helper: int, ready: int) -> Opened:
     settings = configuration.settings
     folder = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     run = os.open(settings.runtime_dir, folder)
+    operators = Operators.here(settings.group)
     return Opened(
         logs=os.open(settings.logs.dir, folder),
         run=run,
         ledger=os.open("daemon", folder | os.O_NOFOLLOW, dir_fd=run),
-        api=server.bind(settings.runtime_dir, gid=settings.group),
-        operators=Operators.here(settings.group),
+        api=server.bind(settings.runtime_dir, operators.mode, operators.gid),
+        operators=operators,
         helper=socket.socket(fileno=helper),
         ready=ready,
     )

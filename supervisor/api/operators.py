@@ -16,6 +16,8 @@ from supervisor.core.operator import Operator
 
 #: asm-generic/socket.h; Python has no name for it.
 SO_PEERGROUPS = 59
+#: Of a user whom the own user namespace has no number for (/proc/sys/kernel/overflowuid, which nobody changes).
+UNKNOWN = 65534
 #: As many group ids as Python's getsockopt can bring back (1024 bytes).
 MOST_GROUPS = 256
 
@@ -50,13 +52,19 @@ def peer_of(sock: Socket) -> Peer:
 class Operators:
     """Who may ask: the account that started the supervisor, root, and the members of group `gid`.
 
-    `called` is what records call uid 0: without root the supervisor is uid 0 of a user
-    namespace of its own, and its user has another number outside.
+    `user` is for a supervisor without root, which is uid 0 of a user namespace of its own: that
+    account's number outside. Everybody else goes by one and the same number there (UNKNOWN), so
+    the socket's mode must decide: it lets only the user in, and root, whom no mode keeps out.
     """
 
     gid: int | None = None
     own: int = 0
-    called: int = 0
+    user: int | None = None
+
+    @property
+    def mode(self) -> int:
+        """The socket's."""
+        return 0o660 if self.user is None else 0o600
 
     @classmethod
     def here(cls, gid: int | None) -> "Operators":
@@ -64,11 +72,11 @@ class Operators:
         with open("/proc/self/uid_map", encoding="ascii") as file:
             lines = [[int(word) for word in line.split()] for line in file]
         alone = len(lines) == 1 and lines[0][0] == 0 and lines[0][2] == 1
-        return cls(None if alone else gid, os.geteuid(), lines[0][1] if alone else 0)
+        return cls(None if alone else gid, os.geteuid(), lines[0][1] if alone else None)
 
     def why_not(self, peer: Peer) -> str:
         """Why this peer may not ask, for the peer to read; "" if it may."""
-        if peer.uid in {0, self.own}:
+        if peer.uid in {0, self.own} or (self.user is not None and peer.uid == UNKNOWN):
             return ""
         if self.gid is None:
             return "only the account that started it may use this supervisor (see group in [supervisor])"
@@ -80,4 +88,7 @@ class Operators:
 
     def operator(self, peer: Peer) -> Operator:
         """The peer as records name it."""
-        return Operator(self.called if peer.uid == 0 else peer.uid, peer.pid)
+        uid = peer.uid
+        if self.user is not None:
+            uid = {0: self.user, UNKNOWN: 0}.get(uid, uid)
+        return Operator(uid, peer.pid)

@@ -4,6 +4,7 @@ containers in a user namespace of its own; without them it is refused and says w
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -116,6 +117,18 @@ def test_an_ordinary_user_runs_a_capped_container_in_delegated_cgroups(
     assert os.stat(f"/proc/{now['pid']}").st_uid == USER
     assert (now["cpu"]["quota_usec"], now["cpu"]["period_usec"]) == (10_000, 100_000)
     assert f"/{delegated.name}/" in now["cgroup"]
+
+
+def test_its_socket_is_the_users_alone_and_records_the_users_own_number(
+    delegated: Delegated, supervise: Supervise
+) -> None:
+    running = supervise.prepare({"one": shell("exec sleep 100000", userns="host")}, settings={"group": 0})
+    as_user(running)
+    running.start(before=delegated.enter)  # which asks as root
+    found = os.stat(running.runtime_dir / "api.sock")
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (USER, 0o600)
+    assert running.done("restart", "one") == ""
+    assert running.event("operator.request", "one")["operator"]["uid"] == USER
 
 
 def test_without_delegated_cgroups_it_is_refused_with_what_to_do(supervise: Supervise) -> None:

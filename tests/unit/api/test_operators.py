@@ -30,7 +30,13 @@ def test_the_peers_ids_and_groups_are_its_own() -> None:
         (Operators(gid=50), Peer(0, 1, None), True),
         (Operators(own=1000), Peer(1000, 1, frozenset()), True),
         (Operators(own=1000), Peer(1001, 1, frozenset()), False),
-        (Operators(), Peer(65534, 1, frozenset({65534})), False),  # nobody, or nobody known here
+        (Operators(), Peer(65534, 1, frozenset({65534})), False),
+        (Operators(user=1000), Peer(0, 1, frozenset({0})), True),
+        (
+            Operators(user=1000),
+            Peer(65534, 1, frozenset({65534})),
+            True,
+        ),  # root: no other comes past mode 0600
     ],
 )
 def test_root_the_own_account_and_the_group_may_ask(operators: Operators, peer: Peer, may: bool) -> None:
@@ -47,4 +53,7 @@ def test_records_name_the_uid_and_the_pid() -> None:
 
 
 def test_without_root_the_root_of_the_own_namespace_is_recorded_as_its_user() -> None:
-    assert Operators(called=1000).operator(Peer(0, 7, frozenset())) == Operator(1000, 7)
+    operators = Operators(user=1000)
+    assert operators.mode == 0o600
+    assert operators.operator(Peer(0, 7, frozenset())) == Operator(1000, 7)
+    assert operators.operator(Peer(65534, 7, frozenset())) == Operator(0, 7)
