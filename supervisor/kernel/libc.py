@@ -180,6 +180,11 @@ def personality(persona: int) -> int:
     return result
 
 
+def overwrite(address: int, data: bytes) -> None:
+    """Memory of this process; the caller knows that it may be written."""
+    ctypes.memmove(address, data, len(data))
+
+
 def prctl(option: int, argument: int = 0, argument3: int = 0, name: str = "") -> int:
     # prctl(2) rejects garbage in unused arguments, so all five are always passed.
     words = [ctypes.c_ulong(word) for word in (argument, argument3, 0, 0)]

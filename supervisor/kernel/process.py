@@ -80,6 +80,19 @@ def reset_personality() -> None:
         libc.personality(0)
 
 
+def show_as(title: bytes) -> None:
+    """What ps(1) shows of this process and its forks, instead of the arguments it was started with.
+
+    They are written over: the kernel reads them from this process's memory (/proc/PID/cmdline), where
+    Python has long copied them from; the last byte stays NUL, or it would read on (proc_pid_cmdline(5)).
+    """
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end of proc_pid_stat(5)
+    if start < end:
+        libc.overwrite(start, title[: end - start - 1].ljust(end - start, b"\0"))
+
+
 def reset_signals() -> None:
     """Every signal at its default and none blocked, as a program expects at exec (signal(7))."""
     signal.set_wakeup_fd(-1)
