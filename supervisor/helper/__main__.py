@@ -86,5 +86,6 @@ def _tidy(runtime_dir: str) -> None:
 
 
 if __name__ == "__main__":
+    process.reset_signals()  # whoever started us may have ignored some; process.CHANGED is what we change
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     sys.exit(main())

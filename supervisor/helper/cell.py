@@ -105,7 +105,7 @@ class Cell:
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
             )  # fmt: skip
-            child.inner(work, self.steps, fds, shim=self.launch.init)
+            child.first(work, self.steps, fds, shim=self.launch.init)
         finally:
             os._exit(child.FAILED)
 

@@ -19,6 +19,10 @@ RLIMITS = {
 } | {"locks": 10}  # RLIMIT_LOCKS has no name in Python's resource module
 
 
+#: Signals that Python ignores from its start, and those that the helper hears or ignores.
+CHANGED = (
+    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP,
+)  # fmt: skip
 _UNLIMITED = 1 << 63  # more than any
 
 
@@ -91,6 +95,14 @@ def show_as(title: bytes) -> None:
     start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end of proc_pid_stat(5)
     if start < end:
         libc.overwrite(start, title[: end - start - 1].ljust(end - start, b"\0"))
+
+
+def leave_signals() -> None:
+    """As `reset_signals`, in a fork of a process that had reset them and then changed only CHANGED."""
+    signal.set_wakeup_fd(-1)
+    for number in CHANGED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def reset_signals() -> None:
