@@ -13,7 +13,7 @@ def test_the_manager_hears_the_state_on_the_socket_it_named(
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         notify("READY=1")
         assert manager.recv(100) == b"READY=1"
@@ -22,7 +22,7 @@ def test_the_manager_hears_the_state_on_the_socket_it_named(
 def test_an_abstract_socket_is_reached_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0modoki-{tmp_path.name}")
-        manager.settimeout(5)
+        manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@modoki-{tmp_path.name}")
         notify("STOPPING=1")
         assert manager.recv(100) == b"STOPPING=1"
