@@ -29,7 +29,7 @@ PAUSE = 0.05
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CONFIGURATION = """
 [supervisor]
-runtime_dir = "run"
+runtime_dir = "{runtime_dir}"
 logs.dir = "logs"
 [container.true]
 rootfs = "root"
@@ -53,10 +53,11 @@ class Ours:
     """A supervisor of its own, and the records that tell of its container."""
 
     def __init__(self, folder: str) -> None:
-        self.where = os.path.join(folder, "run")
+        # On tmpfs, as the default is.
+        self.where = f"/run/{os.path.basename(folder)}" if os.path.ismount("/run") else f"/dev/shm/{os.path.basename(folder)}"
         self.program = [sys.executable, "-m", "supervisor"]
         with open(os.path.join(folder, "bench.toml"), "w", encoding="utf-8") as file:
-            file.write(CONFIGURATION)
+            file.write(CONFIGURATION.format(runtime_dir=self.where))
         subprocess.run(
             [*self.program, "start", os.path.join(folder, "bench.toml"), "--detach"], check=True, cwd=PROJECT
         )
@@ -75,6 +76,7 @@ class Ours:
 
     def close(self) -> None:
         subprocess.run([*self.program, "--runtime-dir", self.where, "stop"], check=True, cwd=PROJECT)
+        shutil.rmtree(self.where)
 
 
 class Crun:
