@@ -279,7 +279,7 @@ def test_no_line_is_lost_or_doubled_when_it_is_killed(supervise: Supervise) -> N
         kill_daemon(running)
     running.done("stop", "writer")
     assert running.of("writer")["exit"]["code"] == 0
-    found = running.logs("writer")
+    found = running.logs("writer", "stdout")
     numbers = range(1, len(found) + 1)
     assert [one["line"] for one in found] == [str(number) for number in numbers]
     assert [one["seq"] for one in found] == list(numbers)
