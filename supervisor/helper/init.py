@@ -24,7 +24,7 @@ _SIGNALLED = 128
 
 def block_signals() -> None:
     """Before the service is forked, so that its end cannot be missed; the service unblocks its own."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, _ALL)
+    process.block_signals()
 
 
 def run(service: int, exit_file: int) -> NoReturn:

@@ -97,12 +97,21 @@ def show_as(title: bytes) -> None:
         libc.overwrite(start, title[: end - start - 1].ljust(end - start, b"\0"))
 
 
+def block_signals() -> int:
+    """All that can be; what was blocked before, for `unblock_signals`."""
+    return libc.set_signal_mask((1 << 64) - 1)
+
+
+def unblock_signals(blocked: int = 0) -> None:
+    libc.set_signal_mask(blocked)
+
+
 def leave_signals() -> None:
     """As `reset_signals`, in a fork of a process that had reset them and then changed only CHANGED."""
     signal.set_wakeup_fd(-1)
     for number in CHANGED:
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    unblock_signals()
 
 
 def reset_signals() -> None:
