@@ -24,6 +24,7 @@ from supervisor import __version__
 from supervisor.api import handlers, reading, server
 from supervisor.api.operators import Operators
 from supervisor.api.schema import Info
+from supervisor.core.events import Json
 from supervisor.core.operator import Operator
 from supervisor.core.readings import Cgroup
 from supervisor.core.spec import Configuration, Container
@@ -135,8 +136,9 @@ class _Daemon:
 
     async def run(self) -> None:
         self.link = Link(self.opened.helper, self.opened.run)
-        self.monitor = CgroupMonitor(self.journal.record, self.configuration.settings.monitor)
-        ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp())
+        self.monitor = CgroupMonitor(self._observed, self.configuration.settings.monitor)
+        logs = self.configuration.settings.logs.dir
+        ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
         self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.journal, ledger)
         self.capture.recover()
         async with trio.open_nursery() as nursery:
@@ -218,6 +220,14 @@ class _Daemon:
             await self.link.exit()
         except HelperError as error:
             self._report(error)
+
+    def _observed(
+        self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
+    ) -> None:
+        """What monitoring records is part of the container's history too."""
+        self.journal.record(level, event, container, run, **fields)
+        if container is not None and run is not None:
+            self.fleet.observed(event, container, run, fields)
 
     # ── what the helper says ───────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@ class Reading:
 
     Units are in the names (µs, bytes). `percent` is CPU use of one CPU over the last interval,
     `throttled_percent` the share of periods that were throttled in it. `quota_usec` None: no cap.
+    `memory_peak` is None where the run stayed below an earlier run's peak in the same cgroup, too.
     Source: Documentation/admin-guide/cgroup-v2.rst, "CPU" and "Memory".
     """
 
@@ -22,6 +23,7 @@ class Reading:
     throttled_percent: float = 0.0
     memory_current: int | None = None
     memory_max: int | None = None
+    memory_peak: int | None = None
     oom_kill: int | None = None
     pids_current: int | None = None
 

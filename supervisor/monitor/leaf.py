@@ -24,6 +24,7 @@ COUNTERS_V1: Sources = (("cpu.stat", stat.cpu_stat_v1),)
 LEVELS: Sources = (
     ("memory.current", stat.memory_current),
     ("memory.max", stat.memory_max),
+    ("memory.peak", stat.memory_peak),
     ("pids.current", stat.pids_current),
 )
 CPU_LEVELS: Sources = (
@@ -125,7 +126,11 @@ class Leaf:
         return self.folders[index] is not None and self.folders[index] == before.folders[index]
 
     def ended(self) -> "Ended":
-        return Ended(self.folders, self.counters())
+        return Ended(self.folders, self.counters(), self.values.get("memory_peak") or 0)
+
+    def peak_before(self, before: "Ended | None") -> int:
+        """The memory.peak that earlier runs left in this folder: only what is above it is this run's."""
+        return before.peak if before is not None and self._same(before, 0) else 0
 
     def close(self) -> None:
         for files in (self._counting, self._levels):
@@ -139,6 +144,7 @@ class Ended(NamedTuple):
 
     folders: tuple[tuple[int, int] | None, tuple[int, int] | None]
     counters: Counters
+    peak: int = 0
 
 
 def _open(files: list[File], folder: str, sources: Sources) -> None:

@@ -50,6 +50,7 @@ class Run:
         "began_at",
         "leaf",
         "name",
+        "peak_before",
         "recorded",
         "run",
         "seen",
@@ -62,6 +63,7 @@ class Run:
         self.name, self.run, self.leaf = name, run, leaf
         leaf.refresh()
         self.base = leaf.baseline(before)
+        self.peak_before = leaf.peak_before(before)
         # A run that is taken over after a crash has long counted: shares are from here on.
         self.began = self.seen = leaf.counters()
         self.began_at = self.seen_at = now
@@ -98,6 +100,7 @@ class Run:
         """The last sample, with limits and amounts as they are now."""
         self.leaf.refresh_levels()
         get = self.leaf.values.get
+        peak = get("memory_peak")
         return Reading(
             **self.seen.since(self.base)._asdict(),
             **self.shares._asdict(),
@@ -105,6 +108,7 @@ class Run:
             period_usec=get("period_usec"),
             memory_current=get("memory_current"),
             memory_max=get("memory_max"),
+            memory_peak=peak if peak is not None and peak > self.peak_before else None,
             pids_current=get("pids_current"),
         )
 

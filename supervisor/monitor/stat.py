@@ -91,6 +91,10 @@ def memory_max(data: bytes | None) -> Values | None:
     return {"memory_max": None} if data == b"max\n" else _single("memory_max", data)
 
 
+def memory_peak(data: bytes | None) -> Values | None:
+    return _single("memory_peak", data)
+
+
 def pids_current(data: bytes | None) -> Values | None:
     return _single("pids_current", data)
 

@@ -38,6 +38,7 @@ from supervisor.core.lifecycle import step
 from supervisor.core.machine import LIVE, RESTING, Machine, State, adopt, restore, resume, snapshot
 from supervisor.core.spec import Container
 from supervisor.errors import HelperError
+from supervisor.supervise.ask import Ask
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.memory import Memory
 from supervisor.supervise.ports import (
@@ -71,20 +72,6 @@ class Ports:
     clock: Callable[[], float]
     wall: Callable[[], float]
     uniform: Callable[[], float]
-
-
-class Ask:
-    """A request: the event, and what the machine must have become for it to be done."""
-
-    def __init__(self, event: Event, done: Callable[[Machine], bool]) -> None:
-        self.event = event
-        self.done = done
-        self.answered = trio.Event()
-        self.machine = Machine()
-
-    def holds(self, machine: Machine) -> bool:
-        self.machine = machine
-        return self.done(machine)
 
 
 class Keeper:
@@ -164,6 +151,7 @@ class Keeper:
                 if item.event == StartAsked("boot"):
                     self._boot()
                 self._asks.append(item)
+                self.memory.operator = item.by
                 self._step(item.event)
             case Started():
                 self._started(item)
@@ -234,7 +222,9 @@ class Keeper:
         before, now = self.machine, self._ports.clock()
         self.machine, effects = step(before, event, now, self._ports.uniform())
         self._pending.extend(effects)
-        self.memory.note(before, self.machine, event, effects, now=now, wall=self._ports.wall())
+        self.memory.note(
+            before, self.machine, event, effects, now=now, wall=self._ports.wall(), reading=self.reading
+        )
         if self.machine.run != before.run:
             self.reading = Reading()
         if self.machine != before or effects:
@@ -244,6 +234,10 @@ class Keeper:
             self.settled.set()
         self._answers += [ask for ask in self._asks if ask.holds(self.machine)]
         self._asks = [ask for ask in self._asks if ask not in self._answers]
+
+    def heard(self, event: str, run: int, fields: dict[str, Json]) -> None:
+        """Another room recorded this about a run; it is saved with the next step."""
+        self.memory.hear(event, run, fields, self._ports.wall())
 
     def _save(self, now: float) -> None:
         content = {"machine": snapshot(self.machine, now), "memory": self.memory.content()}

@@ -5,6 +5,7 @@ While the supervisor is stopping nothing is started. Every change an operator as
 record, with the operator's uid and PID, before it is begun.
 """
 
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,16 +14,21 @@ from typing import Any
 
 import trio
 
-from supervisor.core.events import RestartAsked, StartAsked, StopAsked
+from supervisor.core.events import Json, RestartAsked, StartAsked, StopAsked
 from supervisor.core.machine import LIVE, RESTING, Machine
 from supervisor.core.operator import Operator
 from supervisor.core.spec import Configuration
 from supervisor.errors import HelperError, RequestError
-from supervisor.supervise.container import Ask, Keeper, Ports
+from supervisor.supervise.ask import Ask
+from supervisor.supervise.container import Keeper, Ports
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, Output
 from supervisor.supervise.signals import number
 from supervisor.supervise.status import inspect, status
+from supervisor.supervise.why import why
+
+#: What monitoring records and history keeps.
+HISTORY = frozenset({"cgroup.throttled", "memory.oom_kill"})
 
 
 class Fleet:
@@ -44,6 +50,8 @@ class Fleet:
         self._ports = Ports(launcher, output, kernel, journal, ledger, clock, wall, uniform)
         self._keepers = {spec.name: Keeper(spec, self._ports) for spec in configuration.containers}
         self._closing = False
+        self._cpus = os.cpu_count() or 1
+        self._stopper: Operator | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep all containers until cancelled; what an earlier supervisor knew is read first."""
@@ -65,6 +73,11 @@ class Fleet:
             "warning", "launcher.unknown_container", message.name, message.run, told=type(message).__name__
         )
 
+    def observed(self, event: str, name: str, run: int, fields: dict[str, Json]) -> None:
+        """Monitoring recorded this about a run."""
+        if event in HISTORY and (keeper := self._keepers.get(name)) is not None:
+            keeper.heard(event, run, fields)
+
     async def boot(self) -> None:
         """Ask for every container; to be called once the helper has told what already lives."""
         for keeper in self._keepers.values():
@@ -82,33 +95,34 @@ class Fleet:
 
     async def start(self, name: str, by: Operator | None = None) -> None:
         self._refuse_if_closing()
-        await self._each(name, "start", by, lambda keeper: self._start(keeper, StartAsked()))
+        await self._each(name, "start", by, lambda keeper: self._start(keeper, StartAsked(), by))
 
     async def restart(self, name: str, by: Operator | None = None) -> None:
         self._refuse_if_closing()
-        await self._each(name, "restart", by, lambda keeper: self._start(keeper, RestartAsked()))
+        await self._each(name, "restart", by, lambda keeper: self._start(keeper, RestartAsked(), by))
 
     async def stop(self, name: str, by: Operator | None = None) -> None:
-        await self._each(name, "stop", by, lambda keeper: self._stop(keeper, StopAsked()))
+        await self._each(name, "stop", by, lambda keeper: self._stop(keeper, StopAsked(), by))
 
     async def kill(self, name: str, signal: str = "SIGTERM", by: Operator | None = None) -> None:
         try:
             value = number(signal)
         except ValueError as error:
             raise RequestError("invalid", str(error)) from error
-        await self._each(name, "kill", by, lambda keeper: self._signal(keeper, value))
+        await self._each(name, "kill", by, lambda keeper: self._signal(keeper, value, by))
 
     def stop_asked(self, by: Operator) -> None:
         """Put on record who stops the whole supervisor, or say why it cannot be stopped."""
         self._refuse_if_helpless()
         self._ports.journal.record("info", "operator.request", action="stop", operator=by._asdict())
+        self._stopper = by
 
     async def shutdown(self, now: bool = False) -> None:
         """Stop all and return when all rest; `now` kills, also what an earlier call waits for."""
         self._closing = True
         asks = []
         for keeper in self._keepers.values():
-            asks.append(Ask(StopAsked("supervisor-now" if now else "supervisor"), _rests))
+            asks.append(Ask(StopAsked("supervisor-now" if now else "supervisor"), _rests, self._stopper))
             keeper.put(asks[-1])
         for ask in asks:
             await ask.answered.wait()
@@ -122,11 +136,31 @@ class Fleet:
         ]
 
     def inspect(self, name: str) -> dict[str, Any]:
+        keeper = self._one(name)
+        return inspect(keeper, self._status(keeper))
+
+    def why(self, name: str, runs: int | None = None) -> dict[str, Any]:
+        """The newest `runs` runs, None: all that are remembered; their `output` is the caller's to fill in."""
+        keeper = self._one(name)
+        wall, state = self._ports.wall(), self._status(keeper)
+        kept = {key: state[key] for key in ("state", "ready", "healthy", "restarts", "pid")}
+        past = keeper.memory.runs
+        return why(
+            keeper.name,
+            {**kept, "reason": keeper.machine.reason or None},
+            past if runs is None else past[max(0, len(past) - runs) :],
+            self._ports.kernel.latest(keeper.name),
+            wall=wall,
+            cpus=self._cpus,
+            ready_at_start=keeper.spec.ready is None,
+        )
+
+    def _one(self, name: str) -> Keeper:
         keepers = self._named(name)
         if len(keepers) > 1:
             replicas = ", ".join(keeper.name for keeper in keepers)
             raise RequestError("invalid", f"{name} has {len(keepers)} replicas; name one of {replicas}")
-        return inspect(keepers[0], self._status(keepers[0]))
+        return keepers[0]
 
     def _status(self, keeper: Keeper) -> dict[str, Any]:
         latest = self._ports.kernel.latest(keeper.name)
@@ -186,8 +220,8 @@ class Fleet:
         if failures:
             raise RequestError(failures[0].code, "; ".join(sorted(error.detail for error in failures)))
 
-    async def _start(self, keeper: Keeper, event: StartAsked | RestartAsked) -> None:
-        machine = await _answer(keeper, Ask(event, _decided))
+    async def _start(self, keeper: Keeper, event: StartAsked | RestartAsked, by: Operator | None) -> None:
+        machine = await _answer(keeper, Ask(event, _decided, by))
         if machine.state == "running":
             return
         why = keeper.memory.launch_failure or machine.reason or f"it is {machine.state}"
@@ -196,17 +230,20 @@ class Fleet:
         again = "; it will be tried again" if machine.state == "backoff" else ""
         raise RequestError("failed", f"{keeper.name} did not start: {why}{again}")
 
-    async def _stop(self, keeper: Keeper, event: StopAsked) -> None:
-        machine = await _answer(keeper, Ask(event, _stopped))
+    async def _stop(self, keeper: Keeper, event: StopAsked, by: Operator | None) -> None:
+        machine = await _answer(keeper, Ask(event, _stopped, by))
         if machine.state not in RESTING:
             raise RequestError("conflict", f"{keeper.name} was asked to start again before it had stopped")
 
-    async def _signal(self, keeper: Keeper, signal: int) -> None:
+    async def _signal(self, keeper: Keeper, signal: int, by: Operator | None) -> None:
         machine = keeper.machine
         if machine.state not in LIVE:
             raise RequestError("conflict", f"{keeper.name} is {machine.state}: nothing to signal")
         self._ports.journal.record(
             "info", "container.signalled", keeper.name, machine.run, signal=signal, by="operator"
+        )
+        keeper.heard(
+            "container.signalled", machine.run, {"signal": signal, "operator": by._asdict() if by else None}
         )
         try:
             await self._ports.launcher.signal(keeper.name, machine.run, signal)

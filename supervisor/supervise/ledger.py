@@ -15,6 +15,8 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, NamedTuple
 
+import msgspec
+
 SUFFIX = ".json"
 #: An entry holds twenty runs at most; what is larger was not written here.
 LARGEST = 1 << 20
@@ -25,18 +27,21 @@ class Entry(NamedTuple):
 
     saved_at: float
     content: dict[str, Any]
+    logs: str = ""
 
 
 class Ledger:
-    """`folder` is an open directory; it stays the caller's to close."""
+    """`folder` is an open directory; it stays the caller's to close. `logs` is where the logs are, for readers."""
 
-    def __init__(self, folder: int, wall: Callable[[], float]) -> None:
+    def __init__(self, folder: int, wall: Callable[[], float], logs: str = "") -> None:
+        self._logs = logs
         self._folder = folder
         self._wall = wall
 
     def save(self, name: str, content: dict[str, Any]) -> None:
         """Raises OSError when the folder cannot be written."""
-        data = json.dumps({"saved_at": self._wall(), "content": content}).encode()
+        envelope = {"saved_at": self._wall(), "logs": self._logs, "content": content}
+        data = msgspec.json.encode(envelope)
         aside = f".{name}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(aside, flags, 0o600, dir_fd=self._folder)
@@ -69,7 +74,8 @@ class Ledger:
             case {"saved_at": int() | float() as saved_at, "content": dict() as content} if isfinite(
                 saved_at
             ):
-                return Entry(float(saved_at), content)
+                logs = envelope.get("logs")
+                return Entry(float(saved_at), content, logs if isinstance(logs, str) else "")
         raise ValueError("not an entry")
 
     def forget(self, name: str) -> None:

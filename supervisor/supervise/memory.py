@@ -1,15 +1,16 @@
-"""What is remembered of a container besides its machine: when it began, how its runs ended."""
+"""What is remembered of a container besides its machine: when it began, and the history of its runs."""
 
-from collections import deque
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from supervisor.core.events import Effect, Event, LaunchFailed, Record
 from supervisor.core.facts import stage
+from supervisor.core.history import KEPT, Run, fold
 from supervisor.core.machine import Machine
-
-#: Runs whose end is remembered for `inspect`; the records have them all.
-REMEMBERED = 20
-ENDS = frozenset({"container.exited", "container.launch_failed"})
+from supervisor.core.operator import Operator
+from supervisor.core.readings import Reading
 
 
 class Memory:
@@ -18,7 +19,9 @@ class Memory:
     def __init__(self) -> None:
         self.began: float | None = None
         self.launch_failure: str | None = None
-        self.runs: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+        self.runs: tuple[Run, ...] = ()
+        #: Who asked for what is being done in this step.
+        self.operator: Operator | None = None
 
     def note(
         self,
@@ -29,22 +32,38 @@ class Memory:
         *,
         now: float,
         wall: float,
+        reading: Reading | None = None,
     ) -> None:
-        """Take in one step, made at `now` by the machine's clock and `wall` by the one on it."""
+        """Take in one step, made at `now` by the machine's clock and `wall` by the one on it.
+
+        `reading` is the last of the run that was under way before it.
+        """
         if isinstance(event, LaunchFailed) and effects:
             self.launch_failure = stage(event)
         for effect in effects:
-            if isinstance(effect, Record) and effect.event in ENDS:
-                run = {"run": effect.run, "event": effect.event, "started_at": self.began, "ended_at": wall}
-                self.runs.append(run | dict(effect.fields))
+            if isinstance(effect, Record):
+                self.runs = fold(
+                    self.runs,
+                    effect.event,
+                    effect.run,
+                    dict(effect.fields),
+                    wall,
+                    operator=self.operator,
+                    reading=reading if effect.event == "container.exited" else None,
+                )
+        self.operator = None
         if after.run != before.run:
             self.began = None
         if after.started_at is not None and after.started_at != before.started_at:
             self.began = wall - (now - after.started_at)
             self.launch_failure = None
 
+    def hear(self, event: str, run: int, fields: Mapping[str, Any], wall: float) -> None:
+        """Take in what another room recorded about a run."""
+        self.runs = fold(self.runs, event, run, fields, wall)
+
     def content(self) -> dict[str, Any]:
-        return {"began": self.began, "launch_failure": self.launch_failure, "runs": list(self.runs)}
+        return {"began": self.began, "launch_failure": self.launch_failure, "runs": self.runs}
 
     def take_up(self, content: Any) -> None:
         """From what content() was; anything of another shape is left out."""
@@ -55,4 +74,15 @@ class Memory:
                 "runs": list(runs),
             }:
                 self.began, self.launch_failure = began, failure
-                self.runs.extend(run for run in runs if isinstance(run, dict))
+                self.runs = runs_of(runs)
+
+
+def runs_of(content: Any) -> tuple[Run, ...]:
+    """The runs that content() held; those of another shape are left out."""
+    found: list[Run] = []
+    for each in content if isinstance(content, list) else ():
+        try:
+            found.append(msgspec.convert(each, Run))
+        except (msgspec.ValidationError, RecursionError):
+            continue
+    return tuple(sorted(found, key=lambda run: run.run))[-KEPT:]

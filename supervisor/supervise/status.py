@@ -1,12 +1,12 @@
 """What is known of a container, as `status --json` and `inspect` show it (SPEC §2)."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from supervisor.core.machine import LIVE
 from supervisor.supervise.container import Keeper
 from supervisor.supervise.ports import Reading
+from supervisor.supervise.times import rfc3339
 
 CPU = (
     "usage_usec",
@@ -52,8 +52,9 @@ def status(keeper: Keeper, latest: Reading | None, waiting: int, now: float) -> 
 def inspect(keeper: Keeper, shown: dict[str, Any]) -> dict[str, Any]:
     """`shown` is the container's status; added is why it is so, what it was told to be, and its past."""
     runs = [
-        run | {"started_at": rfc3339(run.get("started_at")), "ended_at": rfc3339(run.get("ended_at"))}
+        asdict(run) | {"started_at": rfc3339(run.started_at), "ended_at": rfc3339(run.ended_at)}
         for run in keeper.memory.runs
+        if run.end is not None
     ]
     return {
         **shown,
@@ -62,9 +63,3 @@ def inspect(keeper: Keeper, shown: dict[str, Any]) -> dict[str, Any]:
         "configuration": asdict(keeper.spec),
         "history": runs,
     }
-
-
-def rfc3339(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

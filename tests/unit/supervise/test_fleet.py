@@ -55,7 +55,7 @@ def test_a_start_of_a_program_that_is_not_there_says_so(stage: "Stage") -> None:
         assert state(fleet) == "failed"
         known = fleet.inspect("web")
         assert known["launch_failure"] == "exec /bin/nope ENOENT (no such file)"
-        assert known["history"][-1]["errno"] == 2
+        assert known["history"][-1]["end"]["failure"]["errno"] == 2
 
     stage.play(main)
 
