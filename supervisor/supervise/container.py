@@ -42,16 +42,21 @@ from supervisor.supervise.ask import Ask
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.memory import Memory
 from supervisor.supervise.ports import (
+    BecameReady,
     Cgroup,
     Ended,
+    Extended,
     Journal,
     Kernel,
     Launcher,
     Message,
     NotStarted,
     Output,
+    Probed,
     Reading,
     Started,
+    StatusTold,
+    WatchdogMissed,
 )
 from supervisor.supervise.signals import number
 
@@ -161,6 +166,8 @@ class Keeper:
                 self._step(LaunchFailed(run, at, errno, path, hint))
             case Ended():
                 await self._ended(item)
+            case BecameReady() | Probed() | WatchdogMissed() | Extended() | StatusTold():
+                pass
             case _:
                 self._step(item)
 

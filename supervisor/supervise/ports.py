@@ -8,19 +8,27 @@ from typing import Protocol
 
 from supervisor.core.events import Json
 from supervisor.core.readings import Cgroup, Reading
+from supervisor.core.spec import Container
 
 __all__ = [
+    "BecameReady",
     "Cgroup",
     "Ended",
+    "Extended",
     "Journal",
     "Json",
     "Kernel",
     "Launcher",
     "Message",
+    "NoProbes",
     "NotStarted",
     "Output",
+    "Probed",
+    "Probes",
     "Reading",
     "Started",
+    "StatusTold",
+    "WatchdogMissed",
 ]
 
 
@@ -62,7 +70,86 @@ class Ended:
     cgroup: Cgroup | None = None
 
 
-Message = Started | NotStarted | Ended
+@dataclass(frozen=True, slots=True)
+class BecameReady:
+    """The probes say: this run is ready. Said once a run; nothing else of `Container.ready` is told."""
+
+    name: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The probes say: one health probe ended. `why` says what was wrong, "" when `ok`.
+
+    Every result is told, good or bad; counting (retries, start_period) and acting is the machine's.
+    """
+
+    name: str
+    run: int
+    ok: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogMissed:
+    """The probes say: no WATCHDOG=1 came for `seconds`, which the service had promised (sd_watchdog_enabled(3)),
+    or it sent WATCHDOG=trigger. Said once a run; the machine counts it as a failure and restarts.
+    """
+
+    name: str
+    run: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The probes say: EXTEND_TIMEOUT_USEC. The start or stop under way has `seconds` from now."""
+
+    name: str
+    run: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StatusTold:
+    """The probes say: STATUS=text, one line for people; shown as `status_text`."""
+
+    name: str
+    run: int
+    text: str
+
+
+Message = Started | NotStarted | Ended | BecameReady | Probed | WatchdogMissed | Extended | StatusTold
+
+
+class Probes(Protocol):
+    """Readiness, health and watchdog of runs, as they are performed.
+
+    For who implements it: answers come back through Fleet.deliver(), from tasks of your own (a `run()` that
+    daemon.py starts in its nursery); one about a run that is over is ignored, so nothing need be
+    exact there. Timeouts of one health probe are yours (Health.timeout, Health.interval), and so is
+    the watchdog's; Ready.timeout is the machine's. Neither method waits nor raises.
+    """
+
+    def attach(self, spec: Container, run: int, pid: int, cgroup: Cgroup | None, ready: bool) -> None:
+        """A run is executing: begin what `spec.ready` (unless `ready`: it was ready before a take-over)
+        and `spec.health` say. `pid` is the service's, in our PID namespace. For the same run again
+        after a reload: go on with the new spec.
+        """
+
+    def detach(self, name: str) -> None:
+        """The run is ending or over: end every probe of it. Also called for a container without any."""
+
+
+class NoProbes:
+    """Nothing is probed."""
+
+    def attach(self, spec: Container, run: int, pid: int, cgroup: Cgroup | None, ready: bool) -> None:
+        """Nothing to begin."""
+
+    def detach(self, name: str) -> None:
+        """Nothing to end."""
 
 
 class Launcher(Protocol):
