@@ -119,6 +119,16 @@ async def container(api: Api, request: Request) -> Response:
     return _json(api.fleet.inspect(_name(request)))
 
 
+async def why(api: Api, request: Request) -> Response:
+    """How and why the runs of a container began and ended, with their last lines."""
+    asked = _query(request, schema.WhyQuery)
+    told = api.fleet.why(_name(request), asked.n)
+    for run in told["runs"]:
+        run["output"] = api.records.last_words(told["name"], run["run"], run["ended_at"])
+        await trio.lowlevel.checkpoint()
+    return _json(told)
+
+
 async def start(api: Api, request: Request) -> Response:
     """Start a container; answers when that is done, with its state."""
     return await _act(api, request, api.fleet.start)
@@ -205,6 +215,7 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/info", info),
     ("GET", "/v1/containers", containers),
     ("GET", "/v1/containers/{name}", container),
+    ("GET", "/v1/containers/{name}/why", why),
     ("POST", "/v1/containers/{name}/start", start),
     ("POST", "/v1/containers/{name}/stop", stop),
     ("POST", "/v1/containers/{name}/restart", restart),

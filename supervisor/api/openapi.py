@@ -18,6 +18,7 @@ SHAPES: dict[str, tuple[Any, Any]] = {
     "/v1/info": (None, schema.Info),
     "/v1/containers": (schema.Names, list[schema.Container]),
     "/v1/containers/{name}": (None, schema.Container),
+    "/v1/containers/{name}/why": (schema.WhyQuery, schema.Why),
     "/v1/containers/{name}/start": (schema.Nothing, list[schema.Container]),
     "/v1/containers/{name}/stop": (schema.Nothing, list[schema.Container]),
     "/v1/containers/{name}/restart": (schema.Nothing, list[schema.Container]),

@@ -24,10 +24,17 @@ class Fleet(Protocol):
         """SPEC §2 objects in configuration order; RequestError("not-found") for an unknown name."""
 
     def inspect(self, name: str) -> dict[str, Any]: ...
+    def why(self, name: str, runs: int | None = None) -> dict[str, Any]:
+        """The newest `runs` runs (None: all that are remembered), newest first under `runs`, each with its
+        `run`, `ended_at` (RFC 3339 or None) and an `output` to be filled in.
+        """
 
 
 class Records(Protocol):
     """The records on disk, as they stand there."""
+
+    def last_words(self, name: str, run: int, ended_at: str | None) -> list[dict[str, Any]]:
+        """The last lines that this run printed, oldest first; [] where its log is gone."""
 
     def read(
         self, names: Sequence[str], *, last: int | None, follow: bool, output: bool, events: bool

@@ -7,15 +7,19 @@ been taken; a follower sleeps until there are new records and holds no descripto
 import heapq
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import trio
 
 from supervisor.errors import RequestError
 from supervisor.logs import query
 from supervisor.logs.archive import SUPERVISOR
-from supervisor.logs.stamp import LENGTH
+from supervisor.logs.lastwords import last_words
+from supervisor.logs.stamp import LENGTH, instant
 
 CHUNK = 1 << 18
+#: Of each run, for `supervisor why`.
+LAST_LINES = 20
 _TS = slice(7, 7 + LENGTH)
 
 
@@ -31,6 +35,12 @@ class LogFolder:
         self.log_dir = log_dir
         self.names = names
         self.subscribe = subscribe
+
+    def last_words(self, name: str, run: int, ended_at: str | None) -> list[dict[str, Any]]:
+        """As `ports.Records` has it."""
+        return last_words(
+            self.log_dir, name, run, None if ended_at is None else instant(ended_at), LAST_LINES
+        )
 
     async def read(
         self, names: Sequence[str], *, last: int | None, follow: bool, output: bool, events: bool

@@ -47,6 +47,12 @@ class EventsQuery(Struct, forbid_unknown_fields=True):
     follow: bool = False
 
 
+class WhyQuery(Struct, forbid_unknown_fields=True):
+    """`n`: the newest N runs, absent: all that are remembered."""
+
+    n: Count | None = None
+
+
 class Info(Struct):
     """`pid` is the helper's, the process `supervisor start` became: when it is gone, all is gone."""
 
@@ -104,6 +110,17 @@ class Container(Struct):
     memory: Memory | None = None
     uptime_s: float | None = None
     output_waiting: int = 0
+
+
+class Why(Struct):
+    """`summary` and `slow` are sentences; `runs` are the newest first, each with its last lines as `output`."""
+
+    name: str
+    summary: str
+    state: str
+    at: str
+    runs: list[dict[str, Any]]
+    slow: str | None = None
 
 
 class Stopping(Struct):

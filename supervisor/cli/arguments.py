@@ -11,7 +11,6 @@ from supervisor.errors import SupervisorError
 
 #: Commands that SPEC has and this version does not.
 LATER = {
-    "why": "how and why the runs of a container ended",
     "plan": "what a reload would change",
     "reload": "apply what has changed in the configuration",
     "exec": "run a command inside a container",
@@ -103,6 +102,14 @@ def _reading(add: Any, reading: Parser) -> None:
     status.add_argument("names", nargs="*", metavar="NAME")
     inspect = add("inspect", "everything known about a container", reading)
     inspect.add_argument("name", metavar="NAME")
+    why = add("why", "how and why the runs of a container began and ended", reading)
+    why.add_argument("name", metavar="NAME")
+    why.add_argument(
+        "-n", "--runs", type=_count, metavar="N", help="the newest N runs (default: 5; --json: all)"
+    )
+    why.add_argument(
+        "--dir", metavar="DIR", help="without a supervisor: its log folder (default: the one it last used)"
+    )
     logs = add("logs", "the output of the containers, in time order", reading)
     logs.add_argument("names", nargs="*", metavar="NAME")
     _tail(logs)
@@ -121,5 +128,5 @@ def _tail(command: Parser) -> None:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number of lines')
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number')
     return int(text)

@@ -72,7 +72,7 @@ def _folder(log_dir: int, name: str, before: "Cursor | None") -> Iterator[bytes]
     if before is not None and before.mark is None:
         return  # all of it is the cursor's
     skipping = before is not None
-    for entry in _entries_backwards(log_dir, name):
+    for entry in entries_backwards(log_dir, name):
         fd = segments.open_segment(log_dir, name, entry)
         if fd is None:
             continue
@@ -91,7 +91,7 @@ def _folder(log_dir: int, name: str, before: "Cursor | None") -> Iterator[bytes]
             os.close(fd)
 
 
-def _entries_backwards(log_dir: int, name: str) -> Iterator[str]:
+def entries_backwards(log_dir: int, name: str) -> Iterator[str]:
     """Lazily: most tails need current.jsonl only. A folder that is not there has no records."""
     yield segments.CURRENT
     for stem in reversed(_closed(log_dir, name)):
@@ -133,7 +133,7 @@ class Cursor:
         self._log_dir = log_dir
         if start:
             return
-        for entry in _entries_backwards(log_dir, name):  # current.jsonl may be empty or not there
+        for entry in entries_backwards(log_dir, name):  # current.jsonl may be empty or not there
             fd = segments.open_segment(log_dir, name, entry)
             if fd is None:
                 continue

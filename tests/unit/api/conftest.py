@@ -91,6 +91,20 @@ class FakeFleet:
     def inspect(self, name: str) -> dict[str, Any]:
         return {**self._find(name), "config": {"command": ["/bin/true"]}}
 
+    def why(self, name: str, runs: int | None = None) -> dict[str, Any]:
+        self._find(name)
+        told: list[dict[str, Any]] = [{"run": run, "ended_at": None, "output": []} for run in (3, 2, 1)][
+            :runs
+        ]
+        return {
+            "name": name,
+            "summary": f"{name} is running",
+            "slow": None,
+            "at": "",
+            "state": "running",
+            "runs": told,
+        }
+
 
 class FakeRecords:
     """`chunks` are what is on disk; following them, `more` is asked for what comes after."""
@@ -101,6 +115,9 @@ class FakeRecords:
         self.more: Callable[[], AsyncGenerator[bytes]] | None = None
         self.error: BaseException | None = None
         self.closed = threading.Event()
+
+    def last_words(self, name: str, run: int, ended_at: str | None) -> list[dict[str, Any]]:
+        return [{"ts": "", "stream": "stdout", "line": f"{name} {run} {ended_at}"}]
 
     async def read(self, names: Sequence[str], **options: Any) -> AsyncGenerator[bytes]:
         self.asked.append({"names": tuple(names), **options})

@@ -161,6 +161,13 @@ def test_a_body_over_the_limit_is_refused(served: Any) -> None:
     )
 
 
+def test_the_history_comes_with_each_runs_last_lines(served: Any) -> None:
+    told = get(served, "/v1/containers/web/why?n=2")
+    assert [run["output"][0]["line"] for run in told["runs"]] == ["web 3 None", "web 2 None"]
+    assert refused(served, "GET", "/v1/containers/nobody/why")[0] == "not-found"
+    assert refused(served, "GET", "/v1/containers/web/why?n=-1")[0] == "invalid"
+
+
 @pytest.mark.parametrize(
     "name", ["..", "%2e%2e%2fetc", "WEB", "web%00", "a" * 80, "-x", "web.", "%F0%9F%98%80"]
 )

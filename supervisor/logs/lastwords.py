@@ -1,0 +1,112 @@
+"""The last lines that one run of a container printed, found where they stand in its log.
+
+Laws: only records of that run are given, oldest first, whatever the clock did meanwhile; the place
+is found by halving, so it costs the same in a small log and in a large one; at most MOST records
+and no more than what LONGEST characters of each are read and given.
+"""
+
+import os
+from typing import Any
+
+import msgspec
+
+from supervisor.logs import query, segments
+from supervisor.logs.stamp import LENGTH, stamp
+
+#: Records looked at in search of a run's: between two runs there are only the supervisor's own few.
+MOST = 2000
+LONGEST = 2000
+#: Seconds by which the end of a run may be on record before its last line is.
+SLACK = 1.0
+_TS = slice(7, 7 + LENGTH)
+_BLOCK = 4096
+
+
+class _Output(msgspec.Struct):
+    ts: str
+    event: str
+    run: int
+    stream: str
+    line: str | None = None
+    data: Any = None
+    line_b64: str | None = None
+    partial: bool = False
+
+
+_decoder = msgspec.json.Decoder(_Output)
+
+
+def last_words(log_dir: int, name: str, run: int, ended_at: float | None, n: int) -> list[dict[str, Any]]:
+    """At most `n` of {ts, stream, line | data | line_b64}; `ended_at` in seconds since the epoch, None: not yet.
+
+    `cut`: the line was longer and only its beginning is here. [] where there is no log (any more).
+    """
+    before = None if ended_at is None else stamp(ended_at + SLACK)
+    found: list[dict[str, Any]] = []
+    looked = 0
+    for entry in query.entries_backwards(log_dir, name):
+        fd = segments.open_segment(log_dir, name, entry)
+        if fd is None:
+            continue
+        try:
+            for raw in segments.backwards(fd, _end(fd, before)):
+                record, looked = _read(raw), looked + 1
+                if record is not None and record.run == run:
+                    found.append(_shown(record))
+                if len(found) == n or looked >= MOST or (record is not None and record.run < run):
+                    return found[::-1]
+        finally:
+            os.close(fd)
+    return found[::-1]
+
+
+def _read(raw: bytes) -> _Output | None:
+    try:
+        record = _decoder.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return record if record.event == "output" else None
+
+
+def _shown(record: _Output) -> dict[str, Any]:
+    shown: dict[str, Any] = {"ts": record.ts, "stream": record.stream}
+    for key in ("line", "line_b64"):
+        text = getattr(record, key)
+        if text is not None:
+            shown[key] = text[:LONGEST]
+            return shown | ({"cut": True} if len(text) > LONGEST else {})
+    if len(msgspec.json.encode(record.data)) > LONGEST:
+        return shown | {"line": msgspec.json.encode(record.data).decode()[:LONGEST], "cut": True}
+    return shown | {"data": record.data}
+
+
+def _end(fd: int, before: str | None) -> int:
+    """Where the first record later than `before` begins, or the end of the file."""
+    low, high = 0, os.fstat(fd).st_size
+    if before is None:
+        return high
+    size = high
+    while low < high:
+        middle = (low + high) // 2
+        start = _line_from(fd, middle, size)
+        if start >= size or os.pread(fd, _TS.stop, start)[_TS].decode("ascii", "replace") > before:
+            high = middle
+        else:
+            low = middle + 1
+    return _line_from(fd, low, size)
+
+
+def _line_from(fd: int, position: int, size: int) -> int:
+    """Where the first line begins that begins at `position` or later; `size` if none does."""
+    if position == 0:
+        return 0
+    at = position - 1
+    while at < size:
+        block = os.pread(fd, min(_BLOCK, size - at), at)
+        newline = block.find(b"\n")
+        if newline >= 0:
+            return at + newline + 1
+        if not block:
+            break
+        at += len(block)
+    return size

@@ -1,0 +1,53 @@
+"""Holds: `why` reads well, shows nothing a terminal obeys, and knows what the records tell where no ledger is left."""
+
+from typing import Any
+
+from supervisor.cli.why import lines
+from supervisor.cli.whyoffline import from_records
+from supervisor.core import explain
+from supervisor.supervise.why import why
+
+
+def record(n: int, event: str, run: int | None = 1, **fields: Any) -> dict[str, Any]:
+    return {
+        "ts": f"2026-11-24T03:00:{n:02}.000000Z", "level": "info", "event": event, "container": "web", "run": run,
+        **fields,
+    }  # fmt: skip
+
+
+LIFE = [
+    record(1, "container.starting", why="boot"),
+    record(2, "container.started", pid=77, launch_ms=2.5),
+    record(3, "cgroup.stat", usage_usec=5),
+    record(4, "operator.request", action="stop", operator={"uid": 1000, "pid": 9}),
+    record(4, "container.stopping", by="operator", signal="SIGTERM", then="stop"),
+    record(5, "container.exited", code=None, signal=15, oom=False, reason="operator", decision="as asked",
+           uptime_s=3.0, cpu={"usage_usec": 1_500_000}),
+    record(5, "container.stopped", by="operator"),
+]  # fmt: skip
+
+
+def test_records_alone_tell_the_history_with_the_operator() -> None:
+    (run,) = from_records(LIFE, "web")
+    assert explain.ending(run) == "stopped by an operator (uid 1000, pid 9)"
+    assert from_records(LIFE, "db") == ()
+
+
+def test_records_of_any_shape_are_read() -> None:
+    odd = [{}, {"container": "web"}, record(1, "container.starting", None), {**LIFE[0], "ts": "yesterday"}]
+    assert from_records([*odd, *LIFE], "web") == from_records(LIFE, "web")
+
+
+def test_a_run_numbered_anew_replaces_what_was_counted_before() -> None:
+    old = [{**each, "run": 7} for each in LIFE]
+    assert [run.run for run in from_records([*old, *LIFE], "web")] == [1]
+
+
+def test_people_read_what_matters_first() -> None:
+    told = why("web", {"state": "stopped"}, from_records(LIFE, "web"), None, wall=1_800_000_000.0, cpus=2)
+    told["runs"][0]["output"] = [{"stream": "stderr", "line": "bad \x1b[2J"}]
+    shown = list(lines(told))
+    assert shown[0] == "web was stopped (uid 1000, pid 9)"
+    assert "run 1: stopped by an operator (uid 1000, pid 9)" in shown
+    assert "  used     1.5 s of CPU" in shown
+    assert shown[-1] == "    ! bad \\x1b[2J"
