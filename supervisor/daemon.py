@@ -15,7 +15,7 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import trio
@@ -37,10 +37,13 @@ from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.monitor.kernel import CgroupMonitor
 from supervisor.supervise.fleet import Fleet
+from supervisor.supervise.hooks import Hooks
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.ports import Ended, Message, NotStarted, Started
 
 _FDS_FOR_LOGS = 1024
+#: A hook is told of so many runs, the newest.
+RUNS_TOLD = 5
 
 
 class Opened(NamedTuple):
@@ -126,9 +129,11 @@ class _Daemon:
         self.capture = Capture(
             self.archive, opened.run, lambda name: self.specs[name].output, self.journal, libc.tee
         )
+        self.records = reading.LogFolder(opened.logs, self.specs.keys, self.archive.subscribe)
         self.link: Link
         self.monitor: CgroupMonitor
         self.fleet: Fleet
+        self.hooks: Hooks
         self.told = trio.Event()
         self.stop = trio.Event()
         self.closing = trio.Event()
@@ -136,12 +141,17 @@ class _Daemon:
 
     async def run(self) -> None:
         self.link = Link(self.opened.helper, self.opened.run)
+        self.hooks = Hooks(
+            self.journal, self._spec, self._why, self._observed,
+            before_exec=partial(process.die_with, os.getpid()),
+        )  # fmt: skip
         self.monitor = CgroupMonitor(self._observed, self.configuration.settings.monitor)
         logs = self.configuration.settings.logs.dir
         ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
-        self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.journal, ledger)
+        self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger)
         self.capture.recover()
         async with trio.open_nursery() as nursery:
+            await nursery.start(self.hooks.run)
             await nursery.start(self.fleet.run)
             nursery.start_soon(self.capture.run)
             nursery.start_soon(self.monitor.run)
@@ -173,8 +183,7 @@ class _Daemon:
             version=__version__, runtime_dir=settings.runtime_dir, log_dir=settings.logs.dir, pid=os.getppid(),
             started_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         )  # fmt: skip
-        records = reading.LogFolder(self.opened.logs, self.specs.keys, self.archive.subscribe)
-        api = handlers.Api(self.fleet, records, info, self._stop_asked, self.closing, self._report)
+        api = handlers.Api(self.fleet, self.records, info, self._stop_asked, self.closing, self._report)
         await server.serve(
             handlers.application(api),
             self.opened.api,
@@ -224,10 +233,17 @@ class _Daemon:
     def _observed(
         self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
     ) -> None:
-        """What monitoring records is part of the container's history too."""
-        self.journal.record(level, event, container, run, **fields)
+        """What monitoring and hooks record is part of the container's history too."""
         if container is not None and run is not None:
             self.fleet.observed(event, container, run, fields)
+        self.hooks.record(level, event, container, run, **fields)
+
+    def _spec(self, name: str) -> Container | None:
+        return self.specs.get(name)
+
+    def _why(self, name: str) -> dict[str, Any]:
+        """What a hook is told."""
+        return handlers.told(self.fleet, self.records, name, RUNS_TOLD)
 
     # ── what the helper says ───────────────────────────────────────────────────────────
 

@@ -122,11 +122,15 @@ async def container(api: Api, request: Request) -> Response:
 async def why(api: Api, request: Request) -> Response:
     """How and why the runs of a container began and ended, with their last lines."""
     asked = _query(request, schema.WhyQuery)
-    told = api.fleet.why(_name(request), asked.n)
-    for run in told["runs"]:
-        run["output"] = api.records.last_words(told["name"], run["run"], run["ended_at"])
-        await trio.lowlevel.checkpoint()
-    return _json(told)
+    return _json(told(api.fleet, api.records, _name(request), asked.n))
+
+
+def told(fleet: Fleet, records: Records, name: str, runs: int | None) -> dict[str, Any]:
+    """The history of a container's newest runs, with their last lines."""
+    history = fleet.why(name, runs)
+    for run in history["runs"]:
+        run["output"] = records.last_words(history["name"], run["run"], run["ended_at"])
+    return history
 
 
 async def start(api: Api, request: Request) -> Response:

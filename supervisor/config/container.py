@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from supervisor.config.cgroup import CGROUP
 from supervisor.config.envfile import read_env_file
+from supervisor.config.hooks import ON, build_hooks
 from supervisor.config.identity import CAPABILITY_LIST, DEVICES, NAMES, NAMESPACES, RLIMITS, TIME_OFFSETS
 from supervisor.config.mounts import MOUNTS, host_path
 from supervisor.config.place import Place
@@ -106,6 +107,7 @@ CONTAINER: Keys = {
     "ready": Key(READY_SHAPE, "absent: ready once exec succeeded"),
     "health": Key(HEALTH_SHAPE, "probes run by the supervisor, inside the container"),
     "output": Key(table(OUTPUT), "how output becomes records"),
+    "on": Key(table(ON), "programs of the host, run without rights when something happens to it"),
 }
 #: Keys of the spec's own name and form; the others are built below.
 _AS_IS = frozenset(
@@ -141,6 +143,7 @@ def build(name: str, given: Table, place: Place) -> Iterator[Container]:
         if "health" in given
         else None,
         output=Output(**plain(pick(given, "output", Table()))),
+        on=build_hooks(pick(given, "on", Table())),
     )
     yield from _replicate(container, pick(given, "replicas", 1), place)
 

@@ -101,6 +101,18 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Hooks:
+    """`commands` pairs an event (core.hooks.TRIGGERS) with a program of the host and its arguments.
+
+    The same event runs it at most once in `window` seconds; it is killed after `timeout`.
+    """
+
+    commands: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    window: float = 60.0
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """One container; a replica is a container of its own, named `service.N`.
 
@@ -140,6 +152,7 @@ class Container:
     ready: Ready | None = None
     health: Health | None = None
     output: Output = Output()
+    on: Hooks = Hooks()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import signal
 from supervisor.errors import KernelError
 from supervisor.kernel import libc
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 4, 8, 38, 36
 
 #: Configuration word → RLIMIT_ number (getrlimit(2)).
@@ -38,6 +39,16 @@ def keep_capabilities() -> None:
 
 def no_new_privileges() -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, name="PR_SET_NO_NEW_PRIVS")
+
+
+def die_with(parent: int) -> None:
+    """To be called between fork and exec: SIGKILL when the parent's thread that forked ends (PR_SET_PDEATHSIG).
+
+    It survives an exec that gains no rights. A parent that was gone before is one that can send nothing.
+    """
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, name="PR_SET_PDEATHSIG")
+    if os.getppid() != parent:
+        os._exit(127)
 
 
 def adopt_orphans() -> None:

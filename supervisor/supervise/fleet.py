@@ -27,8 +27,8 @@ from supervisor.supervise.signals import number
 from supervisor.supervise.status import inspect, status
 from supervisor.supervise.why import why
 
-#: What monitoring records and history keeps.
-HISTORY = frozenset({"cgroup.throttled", "memory.oom_kill"})
+#: What other rooms record and history keeps.
+HISTORY = frozenset({"cgroup.throttled", "memory.oom_kill", "hook.failed"})
 
 
 class Fleet:
@@ -74,7 +74,7 @@ class Fleet:
         )
 
     def observed(self, event: str, name: str, run: int, fields: dict[str, Json]) -> None:
-        """Monitoring recorded this about a run."""
+        """Another room recorded this about a run."""
         if event in HISTORY and (keeper := self._keepers.get(name)) is not None:
             keeper.heard(event, run, fields)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.config.load import load
-from supervisor.core.spec import Backoff, Configuration, Container, Limit, Mount, Restart, Stop
+from supervisor.core.spec import Backoff, Configuration, Container, Hooks, Limit, Mount, Restart, Stop
 
 WEB = '[container.web]\nrootfs = "host"\nuserns = "host"\ncommand = ["/bin/true"]\n'
 Write = Callable[..., None]
@@ -103,6 +103,10 @@ timeout = "1.5s"
 [container.web.output]
 format = "json"
 max_line = "1KiB"
+[container.web.on]
+failed = ["/usr/local/bin/page", "web"]
+throttled = ["/bin/true"]
+window = "10m"
 """
     )
     web = only(read())
@@ -137,6 +141,8 @@ max_line = "1KiB"
     assert web.restart == Restart("always", (0, 143), Backoff(0.2, 3.0, 60.0, 0.0), 20.0, Limit(5, 60.0))
     assert web.stop == Stop("SIGINT", 1.5)
     assert (web.output.format, web.output.max_line) == ("json", 1024)
+    commands = (("failed", ("/usr/local/bin/page", "web")), ("throttled", ("/bin/true",)))
+    assert web.on == Hooks(commands, 600.0, 30.0)
     assert read().notes == ()
 
 

@@ -198,6 +198,10 @@ CASES = [
         "group.b.members",
         'already in group "a"',
     ),
+    # hooks
+    ("on.failed = 'page'", 5, "container.web.on.failed", "there is no shell"),
+    ("on.failed = ['page']", 5, "container.web.on.failed", "is not an absolute path"),
+    ("on.faild = ['/bin/page']", 5, "container.web.on.faild", 'did you mean "failed"?'),
     # probes
     ("ready = {}", 5, "container.web.ready.type", "is missing"),
     ("ready.type = 'exec'", 5, "container.web.ready.command", "needs it"),

@@ -7,6 +7,7 @@ from typing import Any
 from supervisor.config.cgroup import FILES
 from supervisor.config.container import CONTAINER, DEPENDS, OUTPUT
 from supervisor.config.groups import GROUP
+from supervisor.config.hooks import ON
 from supervisor.config.mounts import KEYS as MOUNT
 from supervisor.config.parse import NAMED, SINGLE
 from supervisor.config.probes import HEALTH, READY
@@ -35,6 +36,7 @@ def test_schema_and_parser_know_the_same_keys() -> None:
     assert keys(container("stop")) == STOP.keys()
     assert keys(container("depends")) == DEPENDS.keys()
     assert keys(container("output")) == OUTPUT.keys()
+    assert keys(container("on")) == ON.keys()
     assert keys(container("ready")) == READY.keys()
     assert keys(container("health")) == HEALTH.keys()
     assert keys(container("mounts")["items"]) == MOUNT.keys()
