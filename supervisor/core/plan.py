@@ -110,7 +110,8 @@ def _groups(old: tuple[Group, ...], new: tuple[Group, ...]) -> tuple[str, ...]:
 
 def _keys(old: Container, new: Container) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The keys that force a restart, and those that do not."""
-    forcing, mild = [], []
+    forcing: list[str] = []
+    mild: list[str] = []
     for key in _differences(old, new):
         (mild if key.partition(".")[0] in IN_PLACE else forcing).append(key)
     return tuple(forcing), tuple(mild)

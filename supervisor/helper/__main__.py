@@ -14,17 +14,11 @@ import sys
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from supervisor.errors import KernelError  # after the path above
-from supervisor.helper.protocol import Launch, decode_declared
+from supervisor.helper.protocol import decode_declared
+from supervisor.helper.rights import needed
 from supervisor.helper.serve import Helper
 from supervisor.helper.subtree import open_subtree
 from supervisor.kernel import caps, namespaces, process
-
-#: What launching takes: mounts and namespaces, identities, other accounts' files and processes, device
-#: nodes, a loopback device, limits above one's own. The daemon's account needs none of it.
-NEEDED = (
-    "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE", "SYS_RESOURCE", "SETUID", "SETGID", "SETPCAP", "CHOWN",
-    "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_ADMIN",
-)  # fmt: skip
 
 
 def main() -> int:
@@ -42,7 +36,7 @@ def main() -> int:
     if rootless:
         namespaces.map_self_as_root(os.getuid(), os.getgid())
     else:
-        caps.keep_only(_needed(declared.containers))
+        caps.keep_only(needed(declared.containers))
     process.show_as(b"supervisor: helper")  # a container's PID 1 is its fork: no path of the host's
     process.set_undumpable()
     process.adopt_orphans()
@@ -57,17 +51,6 @@ def main() -> int:
     code = helper.run()
     _tidy(declared.runtime_dir)
     return code
-
-
-def _needed(launches: tuple[Launch, ...]) -> tuple[str, ...]:
-    """The capabilities without which the declared containers could not be launched."""
-    needed = set(NEEDED)
-    for launch in launches:
-        if launch.ids < 0:  # else its capabilities are those of its own user namespace
-            needed |= set(launch.capabilities)
-        if launch.time_offsets:
-            needed.add("SYS_TIME")
-    return tuple(needed)
 
 
 def _tidy(runtime_dir: str) -> None:

@@ -4,12 +4,9 @@
                       └─a step failed→ ending
 
 A run is over when its PID 1 is reaped *and* its cgroup is empty; only then is it reported, so
-whoever reads "ended" may rely on nothing being left. Files, in RUNTIME_DIR/containers/NAME/:
-stdout and stderr (FIFOs, held open here so that output outlives every reader), exit (written by
-the init shim), run (which run and which processes, for a helper that comes after us).
+whoever reads "ended" may rely on nothing being left.
 """
 
-import errno
 import json
 import os
 import select
@@ -21,16 +18,15 @@ from typing import NamedTuple
 
 from supervisor.errors import KernelError
 from supervisor.helper import child, notes, policy
+from supervisor.helper.declaration import Declaration
+from supervisor.helper.failure import UNHEARD, refusal
+from supervisor.helper.files import Files
 from supervisor.helper.protocol import Launch, Report
-from supervisor.helper.steps import Steps
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import cgroup, namespaces, process
 
 _CREDENTIALS = struct.Struct("3i")
 _NO_STATUS = (-1, -1)
-_UNHEARD: dict[str, object] = {"stage": "launch", "errno": 0, "path": "ended before exec", "call": ""}
-#: What failed before there was a process → what an operator reads as its stage.
-_STAGES = {"clone3": "fork", "user namespace": "user namespace"}
 #: User and group ids that a container with a user namespace of its own has.
 ID_COUNT = 65536
 
@@ -47,14 +43,12 @@ class Place(NamedTuple):
 
 
 class Cell:
-    def __init__(self, launch: Launch, steps: Steps, place: Place) -> None:
-        self.launch, self.steps, self.place = launch, steps, place
-        self.folder = f"{place.containers}/{launch.name}"
-        self.leaf = cgroup.Leaf("", {})
-        self.limits: tuple[tuple[str, str, str], ...] = ()
-        self.unplaced: KernelError | None = None  # a limit no hierarchy here can hold
+    def __init__(self, declaration: Declaration, place: Place) -> None:
+        self.declaration, self.place = declaration, place
+        self.next: Declaration | None = None  # declared while this run lived, for the one after it
+        self.retired = self.orphaned = False  # not declared any more; and no daemon knows of it
+        self.files = Files(f"{place.containers}/{self.launch.name}")
         self.phase, self.run = policy.IDLE, 0
-        self.files: dict[str, int] = {}
         self.report: socket.socket | None = None
         self.failure: dict[str, object] | None = None
         self.init = self.service = 0
@@ -64,20 +58,65 @@ class Cell:
         self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
         self.last: Report | None = None  # repeated to a daemon that comes after the one it was told
 
+    @property
+    def launch(self) -> Launch:
+        return self.declaration.launch
+
+    @property
+    def leaf(self) -> cgroup.Leaf:
+        return self.declaration.leaf
+
+    # ── declared anew ──────────────────────────────────────────────────────────────────
+
+    def redeclare(self, new: Declaration) -> Report | None:
+        """As this from the next run on, and its limits from now on; the report is of those, if they changed.
+
+        The cgroup may outlive the run, so a limit that is declared no more is taken back.
+        """
+        old = self.declaration
+        new = new._replace(limits=cgroup.succeed(old.limits, new.limits))
+        if self.phase == policy.IDLE:
+            self._take_up(new)
+            return None
+        if not new.same_launch(old):
+            self.next = new
+            return None
+        self.next, self.declaration = None, new
+        same = (new.limits, str(new.unplaced)) == (old.limits, str(old.unplaced))
+        return None if same or self.phase == policy.ENDING else self._limit()
+
+    def _take_up(self, new: Declaration) -> None:
+        if self.userns >= 0 and new.launch.ids != self.launch.ids:
+            os.close(self.userns)
+            self.userns = -1
+        self.declaration, self.next = new, None
+
+    def _limit(self) -> Report:
+        report = Report("limits", self.launch.name, self.run)
+        try:
+            if self.declaration.unplaced:
+                raise self.declaration.unplaced
+            cgroup.put_in_force(self.leaf, self.declaration.limits)
+        except KernelError as error:
+            return report._replace(errno=error.errno, path=error.path, hint=error.call)
+        return report
+
     # ── launching ──────────────────────────────────────────────────────────────────────
 
     def start(self, run: int) -> None:
         """Fork; returns at once. Raises KernelError when the fork could not even be prepared."""
+        if self.next:
+            self._take_up(self.next)
         self.run, self.failure, self.status = run, None, _NO_STATUS
         self.began = time.monotonic()
-        if self.unplaced:
-            raise self.unplaced
+        if self.declaration.unplaced:
+            raise self.declaration.unplaced
         if self.killed:
             cgroup.remove(self.leaf.unified)
             self.killed = False
-        cgroup.make(self.leaf, self.limits)
-        self.open_files()
-        os.ftruncate(self.files["exit"], 0)
+        cgroup.make(self.leaf, self.declaration.limits)
+        self.files.open(self.place.gid)
+        os.ftruncate(self.files.fds["exit"], 0)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, ID_COUNT)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -99,34 +138,15 @@ class Cell:
     def _become_child(self, report: socket.socket) -> None:
         try:
             fds = child.Descriptors(
-                report.detach(), self.files["stdout-in"], self.files["stderr-in"], self.files["exit"]
+                report.detach(), *(self.files.fds[one] for one in ("stdout-in", "stderr-in", "exit"))
             )
             work = Workplace(
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
             )  # fmt: skip
-            child.first(work, self.steps, fds, shim=self.launch.init)
+            child.first(work, self.declaration.steps, fds, shim=self.launch.init)
         finally:
             os._exit(child.FAILED)
-
-    def open_files(self) -> None:
-        """Make and open what the run writes to; what is there already is kept with what it holds."""
-        if self.files:
-            return
-        os.makedirs(self.folder, 0o710, exist_ok=True)
-        os.chown(self.folder, -1, self.place.gid)
-        for name in ("stdout", "stderr"):
-            path = f"{self.folder}/{name}"
-            if not os.path.exists(path):
-                os.mkfifo(path, 0o600)
-            self.files[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.fchown(self.files[name], -1, self.place.gid)
-            os.fchmod(self.files[name], 0o640)
-            # The container's own end: blocking, and read-write, so that with helper and daemon both
-            # dead output waits in the pipe instead of ending the service by SIGPIPE.
-            self.files[f"{name}-in"] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self.files["exit"] = os.open(f"{self.folder}/exit", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        os.fchown(self.files["exit"], -1, self.place.gid)
 
     def read_report(self) -> bool:
         """Take what the launch says; True once it has said all (exec succeeded, or it failed)."""
@@ -142,7 +162,7 @@ class Cell:
             if data == b"service":
                 self.service, self.service_pidfd = pid, notes.pidfd(pid)
                 # While it goes on: whoever comes after us knows of the run before anybody is told.
-                notes.write(self.folder, self.run, self.init, pid)
+                notes.write(self.files.folder, self.run, self.init, pid)
             else:
                 self.failure = json.loads(data)
 
@@ -155,7 +175,7 @@ class Cell:
             self.launch_ms = (time.monotonic() - self.began) * 1000
             self.phase = policy.LIVE
             return self.alive()
-        self.failure = self.failure or _UNHEARD
+        self.failure = self.failure or UNHEARD
         self.killed = True
         self.end()
         return None
@@ -163,7 +183,7 @@ class Cell:
     def alive(self, *, adopted: bool = False) -> Report:
         return Report(
             "started", self.launch.name, self.run, pid=self.service, launch_ms=round(self.launch_ms, 3),
-            adopted=adopted, unified=self.leaf.unified, cpu=self.leaf.cpu,
+            adopted=adopted, stale=self.next is not None, unified=self.leaf.unified, cpu=self.leaf.cpu,
         )  # fmt: skip
 
     # ── ending ─────────────────────────────────────────────────────────────────────────
@@ -171,7 +191,7 @@ class Cell:
     def reaped(self, status: int) -> None:
         """PID 1 is gone. What the shim recorded is exact; without it, its own status is the service's."""
         self.init = 0
-        self.status = self._recorded() or (
+        self.status = self.files.recorded() or (
             (-1, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), -1)
         )
         if self.phase == policy.LIVE:
@@ -180,12 +200,8 @@ class Cell:
     def vanished(self) -> None:
         """PID 1 of a run that another helper launched is gone: only the shim can say how."""
         self.init = 0
-        self.status = self._recorded() or (-1, signal.SIGKILL)
+        self.status = self.files.recorded() or (-1, signal.SIGKILL)
         self.end()
-
-    def _recorded(self) -> tuple[int, int] | None:
-        words = os.pread(self.files["exit"], 64, 0).split() if "exit" in self.files else []
-        return (int(words[0]), int(words[1])) if len(words) == 2 else None
 
     def end(self) -> None:
         """Kill what is left, if anything is; `over` says when it is gone."""
@@ -209,7 +225,7 @@ class Cell:
         self.events = self.init_pidfd = self.service_pidfd = -1
         self.service, self.phase = 0, policy.IDLE
         if self.failure is not None:
-            notes.remove(self.folder)
+            notes.remove(self.files.folder)
             self.last = refusal(self.launch.name, self.run, self.failure)
         else:
             code, number = self.status
@@ -228,20 +244,9 @@ class Cell:
     def remove(self) -> Report:
         """Take away cgroup and files; doing it again is fine."""
         report = Report("removed", self.launch.name)
-        for descriptor in self.files.values():
-            os.close(descriptor)
-        self.files = {}
         self.last = None
-        for name in ("stdout", "stderr", "exit", "run"):
-            try:
-                os.unlink(f"{self.folder}/{name}")
-            except FileNotFoundError:
-                continue
-        try:
-            os.rmdir(self.folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # a stranger's file is left alone
-                report = report._replace(errno=error.errno or 0, path=self.folder)
+        number, path = self.files.remove()
+        report = report._replace(errno=number, path=path)
         for folder in self.leaf.folders:
             try:
                 cgroup.remove(folder)
@@ -257,10 +262,10 @@ class Cell:
         A PID is believed only with the start time noted beside it. A run that ended meanwhile is
         put into `ending`, to be reported like any other.
         """
-        note = notes.read(self.folder)
+        note = notes.read(self.files.folder)
         if note is None:
             return False
-        self.open_files()
+        self.files.open(self.place.gid)
         self.run, self.phase = note.run, policy.LIVE
         if notes.start_time(note.init) == note.init_start:
             self.init, self.init_pidfd = note.init, notes.pidfd(note.init)
@@ -271,26 +276,9 @@ class Cell:
             if os.path.isdir(self.leaf.unified):
                 self.vanished()
             else:
-                self.status = self._recorded() or (-1, signal.SIGKILL)
+                self.status = self.files.recorded() or (-1, signal.SIGKILL)
                 self.finish()
         return True
-
-
-def refusal(name: str, run: int, failure: dict[str, object]) -> Report:
-    """A launch's own account of its failure, as a report; its words are bounded, its types checked."""
-    number = failure.get("errno")
-    return Report(
-        "refused", name, run, stage=str(failure.get("stage"))[:64], errno=number if isinstance(number, int) else 0,
-        path=str(failure.get("path"))[:1024], hint=str(failure.get("call"))[:64],
-    )  # fmt: skip
-
-
-def failure_of(error: KernelError | OSError) -> dict[str, object]:
-    """As a launch's own process reports one: what could not even be prepared."""
-    if not isinstance(error, KernelError):
-        return {"stage": "fork", "errno": error.errno, "path": str(error.filename or ""), "call": ""}
-    stage = _STAGES.get(error.call, "cgroup")
-    return {"stage": stage, "errno": error.errno, "path": error.path, "call": error.call}
 
 
 #: What a cell waits for, by phase: its report socket, or its cgroup being empty.

@@ -70,6 +70,12 @@ class Daemon:
         self.deaths += 1
         self.due = time.monotonic() + min(0.05 * 2 ** (self.deaths - 1), _LONGEST_DELAY)
 
+    def redeclared(self, declared: Declared) -> None:
+        """The next daemon begins with this; the present one is told."""
+        old = self.declared.spec
+        self.declared = declared._replace(spec=os.dup(declared.spec))
+        os.close(old)
+
     def receive(self) -> bytes | None:
         """The next message; None when none waits, b"" when the daemon has closed its end.
 

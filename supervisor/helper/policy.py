@@ -9,6 +9,10 @@ container's phase.
     signal   to the service of the named live run, through its pidfd: never a stranger's PID.
     kill     of the container's own cgroup; nothing else is in it.
     remove   of the container's own cgroup and FIFOs, by names that root declared; only at rest.
+    reload   has root's own files read again, by a fresh process of root's, from the path that `start` was
+             given: the daemon names nothing, and what it says is not part of what is declared. One at a
+             time. Whoever asks in vain costs the time of a parse; whoever may use the socket may ask,
+             because all that follows is what root has written down.
     notify   one of three fixed words to the service manager that started us.
     exit     ends every container and the helper: the daemon may stop what it may start.
 """
@@ -26,11 +30,13 @@ _PHASES = {
 }
 
 
-def objection(request: Request, phase: str | None, run: int) -> str:
-    """Why the request is denied; "" when it is not. `phase` None: no such container is declared."""
+def objection(request: Request, phase: str | None, run: int, *, retired: bool = False) -> str:
+    """Why the request is denied; "" when it is not. `phase` None: no such container is declared; `retired`: it
+    was until a reload, and is there until it has ended and been removed.
+    """
     if request.do not in _PHASES:
         return ""
-    if phase is None:
+    if phase is None or (retired and request.do == "launch"):
         return "no such container is declared"
     if phase not in _PHASES[request.do]:
         return f"the container is {phase}"

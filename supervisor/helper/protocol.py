@@ -27,6 +27,7 @@ REQUESTS: dict[str, dict[str, type]] = {
     "kill": {"name": str, "run": int},
     "remove": {"name": str},
     "notify": {"state": str},
+    "reload": {"apply": bool},
     "exit": {},
 }
 NOTIFY_STATES = frozenset({"READY=1", "STOPPING=1", "WATCHDOG=1"})
@@ -38,6 +39,7 @@ class Request(NamedTuple):
     run: int = 0
     signal: int = 0
     state: str = ""
+    apply: bool = False
 
 
 def decode_request(data: bytes) -> Request:
@@ -68,13 +70,19 @@ def encode_request(request: Request) -> bytes:
 class Report(NamedTuple):
     """One thing that happened; `what` says which of the fields mean something.
 
-    started  name run pid launch_ms adopted unified cpu; PID 1's pidfd comes with it
+    started  name run pid launch_ms adopted stale unified cpu; PID 1's pidfd comes with it. `stale`: root has
+             declared it anew since, so that its next run will be another
     refused  name run stage errno path hint: the run never reached exec, nothing of it is left
     ended    name run code signal (exactly one is not -1): no process of the run is left
     removed  name: its cgroup and FIFOs are gone; path and errno say what could not be removed
     denied   name run path: a request that was not acted on, and why
     told     everything that lives or ended before this daemon came has been reported
     asked    path: "stop" | "stop-now" | "reload", a signal the helper got
+    limits   name run: new limits of a live run are in force; path errno hint: or why one is not
+    read     the files have been read, and with `applied` are what is declared from now on; the daemon's part of
+             them comes with it, as a sealed memory file of JSON
+    unread   path: the files say nothing that could be declared, nothing has changed; a memory file with
+             every problem, JSON [[file, line, key, text], …], comes with it where there are any
     """
 
     what: str
@@ -83,6 +91,8 @@ class Report(NamedTuple):
     pid: int = 0
     launch_ms: float = 0.0
     adopted: bool = False
+    stale: bool = False
+    applied: bool = False
     unified: str = ""
     cpu: str = ""
     stage: str = ""
@@ -170,12 +180,25 @@ class Launch(NamedTuple):
     ambient: bool = True
 
 
+class Origin(NamedTuple):
+    """Where root's files are, as `supervisor start` was told: `path` as it was typed, the working directory and
+    umask it is to be understood in, the runtime directory if one was named beside the files, and without
+    root the folder that stands for $XDG_RUNTIME_DIR.
+    """
+
+    path: str
+    cwd: str
+    umask: int
+    runtime_dir: str
+    session_dir: str
+
+
 class Declared(NamedTuple):
     """What root hands the helper at start: folders, the daemon's account, and the table of containers.
 
     `python` runs the daemon; descriptors: `spec` (what the daemon supervises, as JSON), `ready`
     (closed by the first daemon once all is started; -1 none), `lock` (held until the helper ends).
-    `filters` are seccomp programs, base64 of what the kernel loads, each entry loaded in its order.
+    `origin` is where it can be read again; `filters` are seccomp programs, base64 of what the kernel loads, each entry loaded in its order.
     """
 
     runtime_dir: str
@@ -187,6 +210,28 @@ class Declared(NamedTuple):
     lock: int
     containers: tuple[Launch, ...]
     filters: tuple[tuple[str, ...], ...] = ()
+    origin: Origin = Origin("", "", 0o022, "", "")
+
+
+class Again(NamedTuple):
+    """What the helper asks of the process that reads root's files again: for the instance of `declared` (its
+    containers and descriptors left out), with `held` the first id of each container that has ids of its own.
+    Without `apply` nothing is made for it, no folder either.
+    """
+
+    declared: Declared
+    held: dict[str, int]
+    apply: bool
+    rootless: bool
+
+
+def encode_again(again: Again) -> bytes:
+    return json.dumps(again).encode()
+
+
+def decode_again(data: bytes) -> Again:
+    declared, held, apply, rootless = json.loads(data)
+    return Again(decode_declared(json.dumps(declared).encode()), held, apply, rootless)
 
 
 def encode_declared(declared: Declared) -> bytes:
@@ -198,7 +243,8 @@ def decode_declared(data: bytes) -> Declared:
     declared = Declared(*_tuples(json.loads(data)))
     launches = tuple(Launch(*launch) for launch in declared.containers)
     return declared._replace(
-        containers=tuple(one._replace(mounts=tuple(Bind(*bind) for bind in one.mounts)) for one in launches)
+        containers=tuple(one._replace(mounts=tuple(Bind(*bind) for bind in one.mounts)) for one in launches),
+        origin=Origin(*declared.origin),
     )
 
 

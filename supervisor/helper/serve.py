@@ -1,6 +1,6 @@
 """The helper's loop: requests in, forks and kernel words out, reports back.
 
-One thread, one poll(2), no timeouts but the daemon's own restart delay: everything else is an
+One thread, one poll(2), no timeouts but the daemon's restart delay and a bound for reading root's files: all else is an
 event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch
 never holds the loop up: all set-up is done in the forked child.
 """
@@ -9,17 +9,18 @@ import os
 import select
 import signal
 import time
-from base64 import b64decode
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
 from supervisor.helper import policy
-from supervisor.helper.cell import EVENTS, Cell, Place, failure_of, refusal
+from supervisor.helper.cell import EVENTS, Cell
 from supervisor.helper.daemon import Daemon
+from supervisor.helper.failure import failure_of, refusal
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
-from supervisor.helper.steps import plan
+from supervisor.helper.reload import Reload
 from supervisor.helper.subtree import Subtree
+from supervisor.helper.table import Table
 from supervisor.kernel import cgroup, process
 
 _HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -31,32 +32,22 @@ class Helper:
     def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
         self.tree = tree
         self.runtime_dir = declared.runtime_dir
-        place = Place(
-            f"{declared.runtime_dir}/containers", f"{declared.runtime_dir}/root", declared.gid, rootless
-        )
-        filters = tuple(tuple(map(b64decode, programs)) for programs in declared.filters)
-        self.cells: dict[str, Cell] = {}
-        for launch in declared.containers:
-            cell = Cell(launch, plan(launch, filters, rootless=rootless), place)
-            self._place(cell)
-            self.cells[launch.name] = cell
+        self.table = Table(declared, tree, rootless=rootless)
         self.daemon = Daemon(declared)
         self.detached = declared.ready >= 0
         self.poll = select.poll()
+        self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
         self.wake = -1
         self.presses, self.interrupted, self.stop_wanted = 0, 0.0, ""
+        self.reload_wanted = False
         self.stopping = False  # the end has begun: a daemon that dies now is not started again
         self.done = False
         self.code = 0
 
-    def _place(self, cell: Cell) -> None:
-        """Work out where the limits go; one that cannot be held refuses the launch, not the supervisor."""
-        try:
-            cell.limits = self.tree.limits(cell.launch)
-        except KernelError as error:
-            cell.unplaced = error
-        cell.leaf = self.tree.leaf(cell.launch.name, cell.limits)
+    @property
+    def cells(self) -> dict[str, Cell]:
+        return self.table.cells
 
     # ── the loop ───────────────────────────────────────────────────────────────────────
 
@@ -67,6 +58,8 @@ class Helper:
         while not self.done:
             for descriptor, event in self.poll.poll(self._patience()):
                 self._handle(descriptor, event)
+            if self.reload.go_on():
+                self._mind_queue()
             if not self.daemon.pid and not self.done:
                 self._without_daemon()
         return self.code
@@ -79,9 +72,9 @@ class Helper:
         self.poll.register(self.wake, select.POLLIN)
 
     def _patience(self) -> float | None:
-        if self.daemon.pid or self.stopping:
-            return None
-        return max(0.0, self.daemon.due - time.monotonic()) * 1000
+        due = [] if self.daemon.pid or self.stopping else [self.daemon.due]
+        due += self.reload.due()
+        return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
 
     def _handle(self, descriptor: int, event: int) -> None:
         if descriptor == self.wake:
@@ -96,6 +89,7 @@ class Helper:
             if number == signal.SIGCHLD:
                 continue
             if number == signal.SIGHUP:
+                self.reload_wanted = self.daemon.socket is None
                 self.daemon.send(Report("asked", path="reload"))
             elif not self.done:
                 self._stop_asked(number)
@@ -131,6 +125,8 @@ class Helper:
         if pid == self.daemon.pid:
             self._forget_daemon()
             return
+        if self.reload.reaped(pid):
+            return
         for cell in self.cells.values():
             if cell.init == pid:
                 cell.reaped(status)
@@ -161,7 +157,8 @@ class Helper:
             return
         if cell.over():
             self._forget(cell.events)
-            self.daemon.send(cell.finish())
+            if report := self.table.finished(cell):
+                self.daemon.send(report)
         elif cell.events not in self.waiting:
             self._await(cell, cell.events, EVENTS)
 
@@ -190,12 +187,17 @@ class Helper:
         assert self.daemon.socket
         self.poll.register(self.daemon.socket, select.POLLIN)
         for cell in self.cells.values():
+            if cell.retired:
+                continue  # its end is under way, and the daemon was never told of it
             if cell.phase == policy.LIVE:
                 self.daemon.send(cell.alive(adopted=True), cell.init_pidfd)
             elif cell.last:
                 self.daemon.send(cell.last)
         if self.stop_wanted:  # asked while there was no daemon to hear it
             self.daemon.send(Report("asked", path=self.stop_wanted))
+        if self.reload_wanted:
+            self.reload_wanted = False
+            self.daemon.send(Report("asked", path="reload"))
         self.daemon.send(Report("told"))
         self._mind_queue()
 
@@ -204,6 +206,8 @@ class Helper:
             with suppress(KeyError):  # it had closed its end before
                 self.poll.unregister(self.daemon.socket)
         self.daemon.died()
+        self.reload.end()  # it was for the one that died
+        self.table.end_retired()
 
     def _without_daemon(self) -> None:
         if self.stopping:
@@ -237,7 +241,8 @@ class Helper:
             return
         self.daemon.heard = True
         cell = self.cells.get(request.name)
-        objection = policy.objection(request, cell.phase if cell else None, cell.run if cell else 0)
+        phase, run, retired = (cell.phase, cell.run, cell.retired) if cell else (None, 0, False)
+        objection = policy.objection(request, phase, run, retired=retired)
         if objection:
             self.daemon.send(Report("denied", request.name, request.run, path=f"{request.do}: {objection}"))
         elif cell:
@@ -247,6 +252,8 @@ class Helper:
             notify(request.state)
             if request.state == "READY=1" and self.detached:
                 process.let_go_of_stderr()
+        elif request.do == "reload":
+            self.reload.begin(apply=request.apply)
         else:
             self._exit()
 
@@ -258,7 +265,7 @@ class Helper:
         elif request.do == "kill":
             cell.kill()
         else:
-            self.daemon.send(cell.remove())
+            self.daemon.send(self.table.removed(cell))
 
     def _launch(self, cell: Cell, run: int) -> None:
         try:
@@ -275,6 +282,7 @@ class Helper:
     def _exit(self) -> None:
         """End what still lives and leave nothing: no process, cgroup, FIFO or socket."""
         self.done = True
+        self.reload.end()
         for cell in self.cells.values():
             if cell.phase != policy.IDLE:
                 _end_by_force(cell.leaf)

@@ -47,7 +47,8 @@ class Subtree:
         return tuple(found)
 
     def leaf(self, name: str, limits: tuple[tuple[str, str, str], ...]) -> cgroup.Leaf:
-        used = {hierarchy for hierarchy, _, _ in limits if hierarchy}
+        """In every v1 hierarchy that a limit may ever be in: a limit that comes later finds it there."""
+        used = {hierarchy for hierarchy, _, _ in limits if hierarchy} | ({"cpu"} & self.layout.v1.keys())
         return cgroup.Leaf(
             f"{self.top}/{name}", {one: f"{self.layout.v1[one]}/{self.name}/{name}" for one in sorted(used)}
         )

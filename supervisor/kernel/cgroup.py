@@ -17,6 +17,14 @@ from supervisor.kernel import libc
 #: v2 file → controller; a file not listed needs none.
 _FIRST_PART = ("cpu", "memory", "pids", "io")
 _V1_SHARES = {"low": 2, "high": 262144}
+#: What a limit file holds in a new cgroup, as it is written: v2's, then those of v1's that are translated to.
+DEFAULTS = {
+    "cpu.max": "max 100000", "cpu.weight": "100", "pids.max": "max", "io.weight": "default 100",
+    "memory.max": "max", "memory.high": "max", "memory.low": "0", "memory.min": "0",
+    "memory.swap.max": "max", "memory.oom.group": "0",
+    "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "-1", "cpu.shares": "1024",
+}  # fmt: skip
+Limits = tuple[tuple[str, str, str], ...]
 
 
 class Layout(NamedTuple):
@@ -140,11 +148,8 @@ def translate(key: str, value: str) -> tuple[tuple[str, str], ...]:
     return ((key, value),)
 
 
-def make(leaf: Leaf, limits: tuple[tuple[str, str, str], ...]) -> bool:
-    """Make the leaf and put each limit (hierarchy, file, value) in force; True if it is new.
-
-    Every limit is read back: one that the kernel changed or ignored raises KernelError(ERANGE).
-    """
+def make(leaf: Leaf, limits: Limits) -> bool:
+    """Make the leaf and put each limit in force; True if it is new."""
     new = False
     for folder in leaf.folders:
         try:
@@ -154,9 +159,23 @@ def make(leaf: Leaf, limits: tuple[tuple[str, str, str], ...]) -> bool:
             continue
         except OSError as error:
             raise KernelError("mkdir", error.errno or 0, folder) from None
+    put_in_force(leaf, limits)
+    return new
+
+
+def succeed(old: Limits, new: Limits) -> Limits:
+    """`new`, and for each file of `old` that it leaves out, what a new cgroup has there: pure."""
+    files = {(hierarchy, name) for hierarchy, name, _ in new}
+    gone = tuple((one[0], one[1], DEFAULTS[one[1]]) for one in old if one[:2] not in files)
+    return gone + new
+
+
+def put_in_force(leaf: Leaf, limits: Limits) -> None:
+    """Write each limit (hierarchy, file, value) and read it back; one that the kernel changed or ignored
+    raises KernelError(ERANGE).
+    """
     for hierarchy, name, value in limits:
         set_limit(leaf.v1[hierarchy] if hierarchy else leaf.unified, name, value)
-    return new
 
 
 def set_limit(folder: str, name: str, value: str) -> None:

@@ -7,19 +7,33 @@ recorded says how it was.
 """
 
 import array
+import json
 import os
 import signal
 import socket
 from collections.abc import Callable
+from typing import NamedTuple
 
 import trio
 
-from supervisor.errors import HelperError
+from supervisor.errors import ConfigError, HelperError, Problem
 from supervisor.helper.protocol import MAX, Report, Request, decode_report, encode_request
+from supervisor.launcher.hints import hint
 
-__all__ = ["Link", "Report"]
+__all__ = ["Link", "Read", "Report"]
 
 _ROOM_FOR_FD = socket.CMSG_SPACE(4)
+
+
+class Read(NamedTuple):
+    """What came of reading root's files: `spec` is JSON, `limits` says of each container whose limits changed under
+    its live run why they could not, "" when they are in force.
+    """
+
+    limits: dict[str, str]
+    spec: bytes = b""
+    problems: tuple[Problem, ...] = ()
+    objection: str = ""
 
 
 class Link:
@@ -31,6 +45,9 @@ class Link:
         self._run_dir = run_dir
         self._pidfds: dict[str, tuple[int, int]] = {}  # name → (run, pidfd) of what lives
         self._removals: dict[str, trio.Event] = {}
+        self._reading = trio.Lock()
+        self._files: trio.Event | None = None  # that root's files have been read, or not
+        self._read = Read(limits={})
         self._lost = False
 
     @property
@@ -64,6 +81,22 @@ class Link:
     async def exit(self) -> None:
         await self._send(Request("exit"))
 
+    async def reload(self, *, apply: bool) -> Read:
+        """Have root's files read again, and with `apply` made what is declared. Raises ConfigError with what is
+        wrong with them, HelperError when they could not be read at all; then nothing has changed.
+        """
+        async with self._reading:
+            self._files, self._read = trio.Event(), Read(limits={})
+            await self._send(Request("reload", apply=apply))
+            await self._files.wait()
+            if self._lost:
+                raise HelperError("the helper is gone; start the supervisor again")
+            if self._read.problems:
+                raise ConfigError(self._read.problems)
+            if self._read.objection:
+                raise HelperError(self._read.objection)
+            return self._read
+
     async def _send(self, request: Request) -> None:
         try:
             await self._socket.send(encode_request(request))
@@ -84,7 +117,10 @@ class Link:
             if not data:
                 break
             report = decode_report(data)
-            self._keep_pidfd(report, extra)
+            if report.what in ("read", "unread", "limits") or report.path.startswith("reload: "):
+                self._note_files(report, extra)
+            else:
+                self._keep_pidfd(report, extra)
             self._answer(report)
             deliver(report)
         self._lose()
@@ -97,11 +133,29 @@ class Link:
         self._lost = True
         for event in self._removals.values():
             event.set()  # nobody is left to remove anything; the next start does
+        if self._files:
+            self._files.set()
+
+    def _note_files(self, report: Report, extra: list[tuple[int, int, bytes]]) -> None:
+        content = b""
+        for descriptor in _descriptors(extra):
+            content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+            os.close(descriptor)
+        if report.what == "limits":
+            self._read.limits[report.name] = _objection(report)
+            return
+        if report.what == "read":
+            self._read = self._read._replace(spec=content)
+        elif content:
+            problems = tuple(Problem(*one) for one in json.loads(content))
+            self._read = self._read._replace(problems=problems)
+        else:
+            self._read = self._read._replace(objection=report.path)
+        if self._files:
+            self._files.set()
 
     def _keep_pidfd(self, report: Report, extra: list[tuple[int, int, bytes]]) -> None:
-        sent = array.array("i")
-        for _, _, data in extra:
-            sent.frombytes(data)
+        sent = _descriptors(extra)
         old = self._pidfds.pop(report.name, None) if report.what in ("started", "ended") else None
         if old:
             os.close(old[1])
@@ -130,3 +184,17 @@ class Link:
         finally:
             os.close(file)
         return (int(words[0]), int(words[1])) if len(words) == 2 else (-1, signal.SIGKILL)
+
+
+def _descriptors(extra: list[tuple[int, int, bytes]]) -> list[int]:
+    sent = array.array("i")
+    for _, _, data in extra:
+        sent.frombytes(data)
+    return list(sent)
+
+
+def _objection(report: Report) -> str:
+    if not report.errno and not report.path:
+        return ""
+    why = hint("cgroup", report.errno, report.path, report.hint)
+    return f"{report.path}: {os.strerror(report.errno)}" + (f" ({why})" if why else "")

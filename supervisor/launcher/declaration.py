@@ -2,52 +2,94 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from supervisor.core.spec import Configuration, Container
-from supervisor.helper.protocol import Declared, Launch, encode_declared
+from supervisor.helper.protocol import Declared, Launch, Origin, encode_declared
+from supervisor.helper.protocol import decode_again as _decode_again
 from supervisor.launcher.ids import allocate
 from supervisor.launcher.lower import lower
+
+__all__ = [
+    "Again",
+    "Declared",
+    "Filters",
+    "Instance",
+    "Origin",
+    "declare",
+    "decode_again",
+    "encode",
+    "layers",
+]
 
 #: For each container its seccomp programs, () for none.
 Filters = Mapping[str, tuple[bytes, ...]]
 
 
+class Instance(NamedTuple):
+    """What stays for as long as the helper lives: the daemon's account, its interpreter `python`, where the
+    files are; `spec`, `ready` and `lock` are inherited descriptors.
+    """
+
+    uid: int
+    gid: int
+    python: str
+    origin: Origin
+    spec: int = -1
+    ready: int = -1
+    lock: int = -1
+
+
+class Again(NamedTuple):
+    """What the helper asks of who reads the files again; see helper.protocol.Again."""
+
+    instance: Instance
+    held: Mapping[str, int]
+    apply: bool
+    rootless: bool
+
+
+def decode_again(data: bytes) -> Again:
+    again = _decode_again(data)
+    one = again.declared
+    return Again(Instance(one.uid, one.gid, one.python, one.origin), again.held, again.apply, again.rootless)
+
+
+def encode(declared: Declared) -> bytes:
+    return encode_declared(declared)
+
+
 def declare(
     configuration: Configuration,
     filters: Filters,
+    instance: Instance,
     *,
-    uid: int,
-    gid: int,
-    python: str,
-    spec: int,
-    ready: int,
-    lock: int,
-) -> bytes:
-    """`python` is the daemon's interpreter; `spec`, `ready` and `lock` are inherited descriptors. Raises
-    ValueError when the id pool is too small for the containers.
+    held: Mapping[str, int] | None = None,
+) -> Declared:
+    """`held` is the first id of each container that has ids already, and keeps them. Raises ValueError when
+    the id pool is too small for the containers.
     """
     distinct = list(dict.fromkeys(programs for programs in filters.values() if programs))
-    return encode_declared(
-        Declared(
-            runtime_dir=configuration.settings.runtime_dir,
-            uid=uid,
-            gid=gid,
-            python=python,
-            spec=spec,
-            ready=ready,
-            lock=lock,
-            containers=_launches(configuration, filters, distinct),
-            filters=tuple(tuple(b64encode(one).decode() for one in programs) for programs in distinct),
-        )
+    return Declared(
+        runtime_dir=configuration.settings.runtime_dir,
+        uid=instance.uid,
+        gid=instance.gid,
+        python=instance.python,
+        spec=instance.spec,
+        ready=instance.ready,
+        lock=instance.lock,
+        containers=_launches(configuration, filters, distinct, held or {}),
+        filters=tuple(tuple(b64encode(one).decode() for one in programs) for programs in distinct),
+        origin=instance.origin,
     )
 
 
 def _launches(
-    configuration: Configuration, filters: Filters, distinct: list[tuple[bytes, ...]]
+    configuration: Configuration, filters: Filters, distinct: list[tuple[bytes, ...]], held: Mapping[str, int]
 ) -> tuple[Launch, ...]:
     settings = configuration.settings
     private = [one.name for one in configuration.containers if one.userns == "private"]
-    ids = allocate(private, *settings.id_pool, settings.runtime_dir)
+    ids = allocate(private, *settings.id_pool, settings.runtime_dir, held)
 
     def launch(container: Container) -> Launch:
         programs = filters.get(container.name, ())

@@ -13,8 +13,10 @@ from supervisor.core.spec import Container
 __all__ = [
     "BecameReady",
     "Cgroup",
+    "Declared",
     "Ended",
     "Extended",
+    "Files",
     "Journal",
     "Json",
     "Kernel",
@@ -34,7 +36,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The launcher says: exec succeeded; or, `adopted`: this run lives since before we did."""
+    """The launcher says: exec succeeded; or, `adopted`: this run lives since before we did. `stale`: it has been
+    declared anew since, so that its next run will be another.
+    """
 
     name: str
     run: int
@@ -42,6 +46,7 @@ class Started:
     launch_ms: float
     cgroup: Cgroup
     adopted: bool = False
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,28 @@ class Launcher(Protocol):
     async def signal(self, name: str, run: int, signal: int) -> None: ...
     async def kill(self, name: str, run: int) -> None: ...
     async def remove(self, name: str) -> None: ...
+
+
+class Declared(Protocol):
+    """What root's files say now. `limits` tells of each container whose limits changed under its live run why
+    they could not, "" when they are in force.
+    """
+
+    @property
+    def spec(self) -> bytes:
+        """A Configuration in JSON."""
+
+    @property
+    def limits(self) -> dict[str, str]: ...
+
+
+class Files(Protocol):
+    """Root's files, read again by root."""
+
+    async def reload(self, *, apply: bool) -> Declared:
+        """Raises ConfigError with what is wrong with them, HelperError when they cannot be read; with `apply` they
+        are what is declared from then on.
+        """
 
 
 class Output(Protocol):

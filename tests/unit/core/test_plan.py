@@ -49,15 +49,19 @@ def containers() -> st.SearchStrategy[Container]:
     )
 
 
+def _name(one: Container | Group) -> str:
+    return one.name
+
+
 def configurations() -> st.SearchStrategy[Configuration]:
     return st.builds(
         Configuration,
         settings=st.builds(
             Settings, logs=st.builds(Logs, dir=WORD), monitor=st.builds(Monitor, interval=st.floats(0, 9))
         ),
-        containers=st.lists(containers(), unique_by=lambda one: one.name, max_size=5).map(tuple),
+        containers=st.lists(containers(), unique_by=_name, max_size=5).map(tuple),
         groups=st.lists(
-            st.builds(Group, name=WORD, members=st.tuples(WORD)), unique_by=lambda one: one.name, max_size=2
+            st.builds(Group, name=WORD, members=st.tuples(WORD)), unique_by=_name, max_size=2
         ).map(tuple),
         notes=st.lists(WORD, max_size=1).map(tuple),
         seccomp=st.sampled_from([(), (("/profile", Profile("SCMP_ACT_ALLOW")),)]),
@@ -189,5 +193,5 @@ def test_a_change_of_a_group_is_named() -> None:
     old, new = (
         Configuration(SETTINGS, groups=(Group("app", ("a",), each),))
         for each in ("one_for_one", "one_for_all")
-    )  # type: ignore[arg-type]
+    )
     assert diff(old, new).settings == ("group.app.strategy",)

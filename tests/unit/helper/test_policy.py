@@ -36,6 +36,16 @@ def test_only_a_container_at_rest_is_removed(phase: str) -> None:
     assert (not objection(Request("remove", "web"), phase, 1)) == (phase == IDLE)
 
 
-@pytest.mark.parametrize("do", sorted(set(REQUESTS) - {"notify", "exit"}))
+@pytest.mark.parametrize("do", sorted(set(REQUESTS) - {"notify", "exit", "reload"}))
 def test_a_container_that_root_did_not_declare_is_out_of_reach(do: str) -> None:
     assert "declared" in objection(Request(do, "../../etc", 1, 9), None, 0)
+
+
+@given(PHASES, RUNS, RUNS)
+def test_a_container_declared_no_more_can_be_ended_and_not_launched(
+    phase: str, asked: int, last: int
+) -> None:
+    assert "declared" in objection(Request("launch", "web", asked), phase, last, retired=True)
+    for do in ("signal", "kill", "remove"):
+        request = Request(do, "web", asked)
+        assert objection(request, phase, last, retired=True) == objection(request, phase, last)

@@ -1,0 +1,64 @@
+"""A reload, from the request to its report: one at a time, and never waited for.
+
+What the files say takes the place of what was declared in one step of the loop, between two messages. So a
+daemon that dies at any moment is followed by one that starts from either; what lives and was declared anew, or is
+not declared any more, its successor hears of (`stale`), or it is ended here.
+"""
+
+import select
+
+from supervisor.helper.daemon import Daemon
+from supervisor.helper.protocol import Declared, Report
+from supervisor.helper.reading import Reading
+from supervisor.helper.rights import needed
+from supervisor.helper.table import Table
+
+
+class Reload:
+    def __init__(
+        self, declared: Declared, table: Table, daemon: Daemon, poll: select.poll, *, rootless: bool
+    ) -> None:
+        self.table, self.daemon, self.poll, self.rootless = table, daemon, poll, rootless
+        self.rights = needed(declared.containers)  # what was kept at the start
+        self.reading: Reading | None = None
+
+    def due(self) -> list[float]:
+        return [self.reading.due] if self.reading else []
+
+    def begin(self, *, apply: bool) -> None:
+        if self.reading:
+            self.daemon.send(Report("denied", path="reload: one is under way"))
+            return
+        self.reading = Reading(self.daemon.declared, self.table.ids(), apply=apply, rootless=self.rootless)
+        self.poll.register(self.reading, select.POLLIN)
+
+    def reaped(self, pid: int) -> bool:
+        """Whether the process that has ended was ours."""
+        if self.reading is None or pid != self.reading.pid:
+            return False
+        self.reading.reaped = True
+        return True
+
+    def go_on(self) -> bool:
+        """Carry out what has been read, if it has; True when the daemon has been told something."""
+        answer = self.reading.answer(self.rights) if self.reading else None
+        if self.reading is None or answer is None:
+            return False
+        apply = self.reading.apply
+        self.end()
+        if answer.declared is None:
+            self.daemon.send(Report("unread", path=answer.text), answer.problems)
+        else:
+            if apply:
+                for report in self.table.declare(answer.declared):
+                    self.daemon.send(report)
+                self.daemon.redeclared(answer.declared)
+            self.daemon.send(Report("read", applied=apply), answer.spec)
+        answer.close()
+        return True
+
+    def end(self) -> None:
+        if self.reading:
+            self.poll.unregister(self.reading)
+            self.reading.close()
+            self.reading = None

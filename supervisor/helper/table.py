@@ -1,0 +1,90 @@
+"""What root has declared, as cells by name; and declared anew, all of it or nothing.
+
+A cell whose container lives stays as it was launched: what is declared anew is taken up by its next run.
+Only limits do not wait. A cell that is declared no more is retired: it can be ended and removed, and not
+launched; with its removal it goes.
+"""
+
+from base64 import b64decode
+
+from supervisor.errors import KernelError
+from supervisor.helper import policy
+from supervisor.helper.cell import Cell, Place
+from supervisor.helper.declaration import Declaration
+from supervisor.helper.protocol import Declared, Launch, Report
+from supervisor.helper.steps import plan
+from supervisor.helper.subtree import Subtree
+from supervisor.kernel import cgroup
+
+
+class Table:
+    def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
+        self.tree = tree
+        self.place = Place(
+            f"{declared.runtime_dir}/containers", f"{declared.runtime_dir}/root", declared.gid, rootless
+        )
+        self.cells: dict[str, Cell] = {}
+        self.declare(declared)
+
+    def declare(self, declared: Declared) -> list[Report]:
+        """From now on this is declared; the reports are of limits that had to change under live runs.
+
+        What can go wrong goes wrong before anything is changed.
+        """
+        filters = tuple(tuple(map(b64decode, programs)) for programs in declared.filters)
+        found = {one.name: self._declaration(one, filters) for one in declared.containers}
+        reports = []
+        for name, declaration in found.items():
+            cell = self.cells.get(name)
+            if cell is None:
+                self.cells[name] = Cell(declaration, self.place)
+            elif report := cell.redeclare(declaration):
+                reports.append(report)
+        for name, cell in self.cells.items():
+            cell.retired = name not in found
+            cell.orphaned = cell.orphaned and cell.retired
+        return reports
+
+    def _declaration(self, launch: Launch, filters: tuple[tuple[bytes, ...], ...]) -> Declaration:
+        """Work out where the limits go; one that cannot be held refuses the launch, not the supervisor."""
+        steps = plan(launch, filters, rootless=self.place.rootless)
+        limits: cgroup.Limits = ()
+        unplaced = None
+        try:
+            limits = self.tree.limits(launch)
+        except KernelError as error:
+            unplaced = error
+        return Declaration(launch, steps, self.tree.leaf(launch.name, limits), limits, unplaced)
+
+    def ids(self) -> dict[str, int]:
+        """The first id of each container that has ids of its own, retired ones included: nobody else's yet."""
+        found: dict[str, int] = {}
+        for name, cell in self.cells.items():
+            for declaration in (cell.declaration, cell.next):
+                if declaration and declaration.launch.ids >= 0:
+                    found.setdefault(name, declaration.launch.ids)
+        return found
+
+    def removed(self, cell: Cell) -> Report:
+        """Take away cgroup and files, and the cell too when it is not declared any more."""
+        report = cell.remove()
+        if cell.retired:
+            del self.cells[cell.launch.name]
+        return report
+
+    def end_retired(self) -> None:
+        """By force: whoever was to end them in order has died, and its successor knows nothing of them."""
+        for cell in [one for one in self.cells.values() if one.retired]:
+            cell.orphaned = True
+            if cell.phase in (policy.LAUNCHING, policy.LIVE):
+                cell.kill()
+            elif cell.phase == policy.IDLE:
+                self.removed(cell)
+
+    def finished(self, cell: Cell) -> Report | None:
+        """Nothing of the run is left: its report, but of one that nobody asks about it is the end."""
+        report = cell.finish()
+        if not cell.orphaned:
+            return report
+        self.removed(cell)
+        return None
