@@ -9,7 +9,6 @@ program may lie where only root can enter.
 
 import os
 import pwd
-import resource
 import socket
 import sys
 import traceback
@@ -30,16 +29,19 @@ from supervisor.core.readings import Cgroup
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError
 from supervisor.kernel import caps, libc, process
+from supervisor.launcher import watchdog
 from supervisor.launcher.client import Link, Report
 from supervisor.launcher.hints import hint
 from supervisor.logs.archive import SUPERVISOR, Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.monitor.kernel import CgroupMonitor
+from supervisor.supervise import redeclare
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.ports import Ended, Message, NotStarted, Started
+from supervisor.supervise.reload import Reload
 
 _FDS_FOR_LOGS = 1024
 #: A hook is told of so many runs, the newest.
@@ -65,7 +67,7 @@ def main() -> int:
     for descriptor in (helper, spec, ready):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
-    _raise_descriptor_limit()
+    process.raise_descriptor_limit()
     opened = _open(configuration, helper, ready)
     _drop(configuration.settings.user)
     try:
@@ -74,12 +76,6 @@ def main() -> int:
         traceback.print_exc()
         return 1
     return 0
-
-
-def _raise_descriptor_limit() -> None:
-    """As many descriptors as the hard limit allows: each container needs a few."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _open(configuration: Configuration, helper: int, ready: int) -> Opened:
@@ -102,7 +98,7 @@ def _drop(user: str) -> None:
     """Give up root for good: account, capabilities, and the way back through setuid programs."""
     os.umask(0o027)
     os.chdir("/")
-    alone = not _maps_more_than_one_id()
+    alone = not process.may_be_somebody_else()
     caps.limit_bounding(())
     if not alone:
         account = pwd.getpwnam(user)
@@ -110,12 +106,6 @@ def _drop(user: str) -> None:
     caps.take_exactly((), root=True)
     process.no_new_privileges()
     process.set_undumpable()
-
-
-def _maps_more_than_one_id() -> bool:
-    """False in the user namespace of an ordinary user, where there is no other account to take."""
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        return sum(int(line.split()[2]) for line in file) > 1
 
 
 class _Daemon:
@@ -134,6 +124,8 @@ class _Daemon:
         self.monitor: CgroupMonitor
         self.fleet: Fleet
         self.hooks: Hooks
+        self.reload: Reload
+        self.stale: list[str] = []  # live, and declared anew while nobody was there to restart them
         self.told = trio.Event()
         self.stop = trio.Event()
         self.closing = trio.Event()
@@ -149,6 +141,10 @@ class _Daemon:
         logs = self.configuration.settings.logs.dir
         ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
         self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger)
+        self.reload = Reload(
+            self.configuration, self.fleet, self.link, self.journal,
+            decode=lambda data: msgspec.json.decode(data, type=Configuration), take_up=self._take_up,
+        )  # fmt: skip
         self.capture.recover()
         async with trio.open_nursery() as nursery:
             await nursery.start(self.hooks.run)
@@ -161,8 +157,10 @@ class _Daemon:
             await nursery.start(self._serve)
             if not self.stop.is_set():
                 await self.fleet.boot()
+            nursery.start_soon(redeclare.renew_each, self.fleet, self.journal, self.stale)
+            nursery.start_soon(self.reload.run)
             nursery.start_soon(self._announce)
-            nursery.start_soon(self._feed_watchdog)
+            nursery.start_soon(watchdog.feed, self.link)
             await self.stop.wait()
             await self._end()
             nursery.cancel_scope.cancel()
@@ -183,7 +181,9 @@ class _Daemon:
             version=__version__, runtime_dir=settings.runtime_dir, log_dir=settings.logs.dir, pid=os.getppid(),
             started_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         )  # fmt: skip
-        api = handlers.Api(self.fleet, self.records, info, self._stop_asked, self.closing, self._report)
+        api = handlers.Api(
+            self.fleet, self.records, self.reload, info, self._stop_asked, self.closing, self._report
+        )
         await server.serve(
             handlers.application(api),
             self.opened.api,
@@ -192,6 +192,14 @@ class _Daemon:
             report=self._report,
             task_status=task_status,
         )
+
+    def _take_up(self, configuration: Configuration) -> None:
+        """What root's files say now, beside the containers' own tasks."""
+        self.configuration, settings = configuration, configuration.settings
+        self.specs.clear()
+        self.specs.update((one.name, one) for one in configuration.containers)
+        self.monitor.configure(settings.monitor)
+        self.archive.configure(segment=settings.logs.segment)
 
     def _stop_asked(self, by: Operator) -> None:
         self.fleet.stop_asked(by)
@@ -211,13 +219,6 @@ class _Daemon:
             os.write(self.opened.ready, msgspec.json.encode(failed))
             os.close(self.opened.ready)
             process.let_go_of_stderr()
-
-    async def _feed_watchdog(self) -> None:
-        """WATCHDOG=1 at half the time the service manager asked for (sd_watchdog_enabled(3))."""
-        microseconds = int(os.environ.get("WATCHDOG_USEC", "0") or 0)
-        while microseconds:
-            await self.link.notify("WATCHDOG=1")
-            await trio.sleep(microseconds / 2_000_000)
 
     async def _end(self) -> None:
         """Every container stopped, then the helper: which leaves nothing behind."""
@@ -256,6 +257,8 @@ class _Daemon:
             self.journal.record(
                 "warning", "launcher.denied", report.name or None, report.run or None, why=report.path
             )
+        elif report.what in ("read", "unread", "limits"):
+            pass  # the link knows who waits for it
         elif report.what == "removed":
             if report.errno:
                 self.journal.record(
@@ -263,6 +266,7 @@ class _Daemon:
                 )
         else:
             self.adopted += report.adopted
+            self.stale += [report.name] if report.stale else []
             self.fleet.deliver(_message(report))
 
     def _asked(self, what: str) -> None:
@@ -278,7 +282,7 @@ class _Daemon:
                     hint="containers and their logs go on; start the supervisor again to control them",
                 )  # fmt: skip
         else:
-            self.journal.record("warning", "supervisor.note", text=f"{what} is not supported yet")
+            self.reload.hear()
 
 
 def _message(report: Report) -> Message:

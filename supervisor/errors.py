@@ -34,13 +34,15 @@ class ConfigError(SupervisorError):
 class RequestError(SupervisorError):
     """A caller of the API asked for what cannot be done.
 
-    code: "not-found" | "conflict" | "invalid" | "forbidden" | "unavailable" | "failed".
+    code: "not-found" | "conflict" | "invalid" | "forbidden" | "unavailable" | "failed". `problems` are those of
+    the operator's files, where it is them that are wrong.
     """
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
+        self.problems = problems
 
 
 class ProtocolError(SupervisorError):

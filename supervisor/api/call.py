@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from supervisor.api.address import broken, reachable, refusal, socket_path
-from supervisor.errors import RequestError
+from supervisor.errors import Problem, RequestError
 
 #: What is read from memory is answered at once, or something is wrong.
 QUICK = 15.0
@@ -123,8 +123,9 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
 def _failure(status: int, body: bytes) -> RequestError:
     try:
         answer = json.loads(body)
-        return RequestError(str(answer["error"]), str(answer["detail"]))
-    except (ValueError, KeyError, TypeError):
+        problems = tuple(Problem(**each) for each in answer.get("problems", ()))
+        return RequestError(str(answer["error"]), str(answer["detail"]), problems)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return RequestError("failed", f"the supervisor answered with HTTP status {status}")
 
 

@@ -21,10 +21,10 @@ from starlette.routing import Route
 
 from supervisor.api import openapi, schema
 from supervisor.api.limits import BODY, BODY_SECONDS
-from supervisor.api.ports import Fleet, Records
+from supervisor.api.ports import Fleet, Records, Reload
 from supervisor.api.streaming import NdJson
 from supervisor.core.operator import Operator
-from supervisor.errors import RequestError
+from supervisor.errors import Problem, RequestError
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ class Api:
 
     fleet: Fleet
     records: Records
+    reload: Reload
     info: schema.Info
     stop: Callable[[Operator], None]
     closing: trio.Event = field(default_factory=trio.Event)
@@ -57,9 +58,14 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 def _failure(
-    code: str, detail: str, status: int | None = None, headers: dict[str, str] | None = None
+    code: str,
+    detail: str,
+    status: int | None = None,
+    headers: dict[str, str] | None = None,
+    problems: tuple[Problem, ...] = (),
 ) -> Response:
-    answer = _json({"error": code, "detail": detail}, status or schema.STATUS.get(code, 500))
+    more = {"problems": [each._asdict() for each in problems]} if problems else {}
+    answer = _json({"error": code, "detail": detail, **more}, status or schema.STATUS.get(code, 500))
     answer.headers.update(headers or {})
     return answer
 
@@ -170,6 +176,18 @@ async def stop_all(api: Api, request: Request) -> Response:
     return _json(schema.Stopping(api.info.pid), 202)
 
 
+async def plan(api: Api, request: Request) -> Response:
+    """What a reload would change now: root's files are read, and nothing is changed."""
+    _query(request, schema.Nothing)
+    return _json(await api.reload.plan())
+
+
+async def reload(api: Api, request: Request) -> Response:
+    """Read root's files again and do what they change; answers when that is done."""
+    await _body(request, schema.Nothing)
+    return _json(await api.reload.reload(_operator(request)))
+
+
 async def logs(api: Api, request: Request) -> Response:
     """The containers' output, merged in time order."""
     asked = _query(request, schema.LogsQuery)
@@ -225,6 +243,8 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/containers/{name}/restart", restart),
     ("POST", "/v1/containers/{name}/kill", kill),
     ("POST", "/v1/stop", stop_all),
+    ("GET", "/v1/plan", plan),
+    ("POST", "/v1/reload", reload),
     ("GET", "/v1/logs", logs),
     ("GET", "/v1/events", events),
     ("GET", "/v1/openapi.json", describe),
@@ -241,7 +261,7 @@ def _answered(api: Api, endpoint: Endpoint) -> Callable[[Request], Awaitable[Res
         try:
             return await endpoint(api, request)
         except RequestError as error:
-            return _failure(error.code, error.detail)
+            return _failure(error.code, error.detail, problems=error.problems)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception as error:  # noqa: BLE001

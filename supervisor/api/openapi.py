@@ -24,6 +24,8 @@ SHAPES: dict[str, tuple[Any, Any]] = {
     "/v1/containers/{name}/restart": (schema.Nothing, list[schema.Container]),
     "/v1/containers/{name}/kill": (schema.Kill, list[schema.Container]),
     "/v1/stop": (schema.Nothing, schema.Stopping),
+    "/v1/plan": (None, schema.Plan),
+    "/v1/reload": (schema.Nothing, schema.Plan),
     "/v1/logs": (schema.LogsQuery, LINES),
     "/v1/events": (schema.EventsQuery, LINES),
     "/v1/openapi.json": (None, "application/json"),

@@ -47,3 +47,13 @@ class Records(Protocol):
         names: those about these containers). Raises RequestError, at the call or the first
         step, for a name that has neither container nor log.
         """
+
+
+class Reload(Protocol):
+    """Root's files, read again. Both raise RequestError, with the files' problems where they are wrong."""
+
+    async def plan(self) -> dict[str, Any]:
+        """A schema.Plan: what a reload would change."""
+
+    async def reload(self, by: Operator) -> dict[str, Any]:
+        """The same, done; on record with `by` before."""

@@ -129,9 +129,42 @@ class Stopping(Struct):
     pid: int
 
 
+class Change(Struct):
+    """`keys` are those of the container's table that cause it, such as "cgroup.cpu.max"."""
+
+    name: str
+    keys: list[str]
+
+
+class Plan(Struct):
+    """`changed` are changed in place, without a restart; `settings` are keys of [supervisor] and of groups.
+
+    `failed` says, by container, what a reload could not do; a plan has none.
+    """
+
+    added: list[str]
+    removed: list[str]
+    restarted: list[Change]
+    changed: list[Change]
+    settings: list[str]
+    failed: dict[str, str] = {}
+
+
+class Problem(Struct):
+    """`line` 0: unknown."""
+
+    file: str
+    line: int
+    key: str
+    text: str
+
+
 class Failure(Struct):
+    """`problems` are those of the configuration's files, where it is them that are wrong."""
+
     error: Literal["not-found", "conflict", "invalid", "forbidden", "unavailable", "failed"]
     detail: str
+    problems: list[Problem] = []
 
 
 #: RequestError's codes as HTTP has them. 422: understood, tried, and it did not work.

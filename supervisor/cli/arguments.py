@@ -11,8 +11,6 @@ from supervisor.errors import SupervisorError
 
 #: Commands that SPEC has and this version does not.
 LATER = {
-    "plan": "what a reload would change",
-    "reload": "apply what has changed in the configuration",
     "exec": "run a command inside a container",
     "top": "a live view",
 }
@@ -118,6 +116,8 @@ def _reading(add: Any, reading: Parser) -> None:
     for option, metavar in (("--since", "T"), ("--until", "T"), ("--stream", "S"), ("--grep", "RE")):
         logs.add_argument(option, metavar=metavar, help="not supported yet")
     _tail(add("events", "the supervisor's own records", reading))
+    add("plan", "what a reload would change, and by which key", reading)
+    add("reload", "do what has changed in the configuration", reading)
     add("schema", "JSON Schema of the configuration, for editors", reading)
 
 

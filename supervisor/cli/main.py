@@ -87,6 +87,10 @@ def _dispatch(arguments: Namespace, where: str | None) -> int:
         from supervisor.cli import configuration
 
         return configuration.run(arguments, where)
+    if command in ("plan", "reload"):
+        from supervisor.cli import changes
+
+        return changes.run(arguments, where)
     if command in ("logs", "events"):
         from supervisor.cli import records
 

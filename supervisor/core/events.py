@@ -14,20 +14,22 @@ Json = str | int | float | bool | None | tuple["Json", ...] | dict[str, "Json"]
 
 @dataclass(frozen=True, slots=True)
 class StartAsked:
-    """`by`: "boot" (the supervisor starts) | "operator"."""
+    """`by`: "boot" (the supervisor starts) | "operator" | "configuration" (it is new in the files)."""
 
     by: str = "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """`by`: "operator" | "supervisor" (it is stopping) | "supervisor-now" (and will not wait)."""
+    """`by`: "operator" | "configuration" (it is declared no more) | "supervisor" (it is stopping) | "supervisor-now" (and will not wait)."""
 
     by: str = "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class RestartAsked:
+    """`by`: "operator" | "configuration" (it is declared anew)."""
+
     by: str = "operator"
 
 

@@ -19,6 +19,10 @@ HOPELESS = {
 }
 
 
+#: Who asked for the end of a run, as its reason.
+_ASKERS: dict[str, Reason] = {"supervisor": "supervisor", "configuration": "configuration"}
+
+
 def record(machine: Machine, level: str, event: str, **fields: Json) -> Record:
     return Record(level, event, machine.run, tuple(fields.items()))
 
@@ -44,13 +48,15 @@ def told(
     last = Exit(exited.code, exited.signal, exited.oom, _reason(machine, exited))
     fields = {"code": last.code, "signal": last.signal, "oom": last.oom, "reason": last.reason}
     fields |= {"uptime_s": round(uptime(machine, at), 6), "cpu": dict(exited.cpu), "decision": decision}
-    level = "info" if last.reason in {"operator", "supervisor"} or last.code == 0 else "warning"
+    level = (
+        "info" if last.reason in {"operator", "configuration", "supervisor"} or last.code == 0 else "warning"
+    )
     return replace(new, last=last), record(new, level, "container.exited", **fields)
 
 
 def _reason(machine: Machine, event: Exited) -> Reason:
     if machine.state == "stopping":
-        return "supervisor" if machine.by == "supervisor" else "operator"
+        return _ASKERS.get(machine.by, "operator")
     if event.oom:
         return "oom"
     if event.signal is not None:

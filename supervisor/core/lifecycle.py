@@ -122,8 +122,8 @@ def _still_running(machine: Machine, event: Launched, _at: Moment) -> Step:
 def _intend(machine: Machine, event: StopAsked | RestartAsked) -> Machine:
     if isinstance(event, RestartAsked):
         return replace(machine, wanted="restart", by=event.by, closed=False)
-    if event.by == "operator":
-        return replace(machine, wanted="stop", by="operator", closed=False)
+    if event.by in {"operator", "configuration"}:
+        return replace(machine, wanted="stop", by=event.by, closed=False)
     stopped_before = machine.wanted == "stop" and machine.by == "operator"
     closed = not (stopped_before and machine.restart.policy == "unless-stopped")
     by = "operator" if stopped_before else "supervisor"

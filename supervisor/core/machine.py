@@ -14,7 +14,7 @@ from supervisor.core.spec import Restart, Stop
 
 State = Literal["waiting", "starting", "running", "stopping", "backoff", "exited", "failed", "stopped"]
 Wanted = Literal["start", "stop", "restart"]
-Reason = Literal["exit", "signal", "oom", "operator", "supervisor", "unknown"]
+Reason = Literal["exit", "signal", "oom", "operator", "configuration", "supervisor", "unknown"]
 
 #: A run is under way: the helper may hold processes of it.
 LIVE: frozenset[State] = frozenset({"starting", "running", "stopping"})

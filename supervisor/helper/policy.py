@@ -30,7 +30,7 @@ _PHASES = {
 }
 
 
-def objection(request: Request, phase: str | None, run: int, *, retired: bool = False) -> str:
+def objection(request: Request, phase: str | None, run: int, retired: bool = False) -> str:
     """Why the request is denied; "" when it is not. `phase` None: no such container is declared; `retired`: it
     was until a reload, and is there until it has ended and been removed.
     """

@@ -1,8 +1,8 @@
 """The helper's loop: requests in, forks and kernel words out, reports back.
 
-One thread, one poll(2), no timeouts but the daemon's restart delay and a bound for reading root's files: all else is an
-event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch
-never holds the loop up: all set-up is done in the forked child.
+One thread, one poll(2), no timeouts but the daemon's restart delay and a bound for reading files: all else is
+an event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch never
+holds the loop up: all set-up is done in the forked child.
 """
 
 import os
@@ -33,21 +33,17 @@ class Helper:
         self.tree = tree
         self.runtime_dir = declared.runtime_dir
         self.table = Table(declared, tree, rootless=rootless)
+        self.cells = self.table.cells
         self.daemon = Daemon(declared)
         self.detached = declared.ready >= 0
         self.poll = select.poll()
         self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
         self.wake = -1
-        self.presses, self.interrupted, self.stop_wanted = 0, 0.0, ""
-        self.reload_wanted = False
+        self.presses, self.interrupted, self.stop_wanted, self.reload_wanted = 0, 0.0, "", False
         self.stopping = False  # the end has begun: a daemon that dies now is not started again
         self.done = False
         self.code = 0
-
-    @property
-    def cells(self) -> dict[str, Cell]:
-        return self.table.cells
 
     # ── the loop ───────────────────────────────────────────────────────────────────────
 
@@ -72,8 +68,7 @@ class Helper:
         self.poll.register(self.wake, select.POLLIN)
 
     def _patience(self) -> float | None:
-        due = [] if self.daemon.pid or self.stopping else [self.daemon.due]
-        due += self.reload.due()
+        due = self.reload.due() + ([] if self.daemon.pid or self.stopping else [self.daemon.due])
         return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
 
     def _handle(self, descriptor: int, event: int) -> None:
@@ -89,7 +84,7 @@ class Helper:
             if number == signal.SIGCHLD:
                 continue
             if number == signal.SIGHUP:
-                self.reload_wanted = self.daemon.socket is None
+                self.reload_wanted = True  # until a daemon asks for it: this one may be dying
                 self.daemon.send(Report("asked", path="reload"))
             elif not self.done:
                 self._stop_asked(number)
@@ -196,7 +191,6 @@ class Helper:
         if self.stop_wanted:  # asked while there was no daemon to hear it
             self.daemon.send(Report("asked", path=self.stop_wanted))
         if self.reload_wanted:
-            self.reload_wanted = False
             self.daemon.send(Report("asked", path="reload"))
         self.daemon.send(Report("told"))
         self._mind_queue()
@@ -231,7 +225,8 @@ class Helper:
         self.daemon.flush()
         if self.daemon.socket and not self.done:
             writable = select.POLLOUT if self.daemon.queue else 0
-            self.poll.modify(self.daemon.socket, select.POLLIN | writable)
+            with suppress(FileNotFoundError):  # it has closed its end, and so is watched no more
+                self.poll.modify(self.daemon.socket, select.POLLIN | writable)
 
     def _on_message(self, data: bytes) -> None:
         try:
@@ -241,8 +236,8 @@ class Helper:
             return
         self.daemon.heard = True
         cell = self.cells.get(request.name)
-        phase, run, retired = (cell.phase, cell.run, cell.retired) if cell else (None, 0, False)
-        objection = policy.objection(request, phase, run, retired=retired)
+        known = (cell.phase, cell.run, cell.retired) if cell else (None, 0, False)
+        objection = policy.objection(request, *known)
         if objection:
             self.daemon.send(Report("denied", request.name, request.run, path=f"{request.do}: {objection}"))
         elif cell:
@@ -253,6 +248,7 @@ class Helper:
             if request.state == "READY=1" and self.detached:
                 process.let_go_of_stderr()
         elif request.do == "reload":
+            self.reload_wanted = self.reload_wanted and not request.apply
             self.reload.begin(apply=request.apply)
         else:
             self._exit()

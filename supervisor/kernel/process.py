@@ -151,3 +151,15 @@ def close_all_but(keep: set[int]) -> None:
         os.closerange(low, descriptor)
         low = descriptor + 1
     os.closerange(low, 1 << 30)
+
+
+def raise_descriptor_limit() -> None:
+    """As many descriptors as the hard limit allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def may_be_somebody_else() -> bool:
+    """False in the user namespace of an ordinary user, where there is no other account to take."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return sum(int(line.split()[2]) for line in file) > 1

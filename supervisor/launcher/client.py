@@ -133,7 +133,7 @@ class Link:
         self._lost = True
         for event in self._removals.values():
             event.set()  # nobody is left to remove anything; the next start does
-        if self._files:
+        if self._files is not None:
             self._files.set()
 
     def _note_files(self, report: Report, extra: list[tuple[int, int, bytes]]) -> None:
@@ -151,7 +151,7 @@ class Link:
             self._read = self._read._replace(problems=problems)
         else:
             self._read = self._read._replace(objection=report.path)
-        if self._files:
+        if self._files is not None:
             self._files.set()
 
     def _keep_pidfd(self, report: Report, extra: list[tuple[int, int, bytes]]) -> None:

@@ -30,6 +30,12 @@ class Archive:
         self._bell = Bell()
         self._stores: dict[str, Store] = {}
 
+    def configure(self, *, segment: int) -> None:
+        """For records that are yet to be written; a closed segment stays as it is."""
+        self._segment = segment
+        for store in self._stores.values():
+            store.configure(segment=segment)
+
     def store(self, name: str) -> Store:
         if name not in self._stores:
             self._stores[name] = Store(

@@ -56,6 +56,9 @@ class Store:
         self._sound = False  # the last line is known to be whole
         self._born: str | None = None  # ts of the first record, once known
 
+    def configure(self, *, segment: int) -> None:
+        self._segment = segment
+
     def write(self, batch: bytes, ts: str) -> None:
         self.prepare(len(batch), ts)
         self.append(batch)

@@ -54,6 +54,10 @@ class CgroupMonitor:
         reading = self._sampler.latest(name)
         return reading and replace(reading, oom_kill=self._watch.oom_kill(name))
 
+    def configure(self, settings: Monitor) -> None:
+        """From now on; an interval that is under way ends at once."""
+        self._sampler.configure(settings)
+
     async def run(self) -> None:
         """Sample and watch until cancelled; attach and detach work before, during and after."""
         async with trio.open_nursery() as nursery:

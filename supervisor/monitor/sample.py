@@ -123,6 +123,11 @@ class Sampler:
         self._cpus = cpus or os.cpu_count() or 1
         self._runs: dict[str, Run] = {}
         self._ended: dict[str, Ended] = {}
+        self._configured = trio.Event()
+
+    def configure(self, settings: Monitor) -> None:
+        self._settings = settings
+        self._configured.set()
 
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None:
         """Sample this run from now on. OSError: its files could not be opened."""
@@ -158,7 +163,10 @@ class Sampler:
             due += self._settings.interval
             if due <= now:  # too slow for the interval: leave ticks out, and the others their turn
                 due = now + self._settings.interval
-            await trio.sleep(due - now)
+            with trio.move_on_after(due - now):
+                await self._configured.wait()
+                self._configured, due = trio.Event(), self._clock()
+                continue
             for count, run in enumerate(tuple(self._runs.values()), start=1):
                 if self._runs.get(run.name) is run:  # not detached meanwhile
                     self._sample(run)

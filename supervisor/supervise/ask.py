@@ -1,11 +1,12 @@
 """What is asked of a container's keeper."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import trio
 
 from supervisor.core.events import Event
-from supervisor.core.machine import Machine
+from supervisor.core.machine import RESTING, Machine
 from supervisor.core.operator import Operator
 
 
@@ -22,3 +23,36 @@ class Ask:
     def holds(self, machine: Machine) -> bool:
         self.machine = machine
         return self.done(machine)
+
+
+async def within(scope: trio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await run()
+
+
+class Asked(Protocol):
+    """A keeper, as far as it can be asked."""
+
+    def put(self, item: Ask) -> None: ...
+
+
+async def answer(keeper: Asked, ask: Ask) -> Machine:
+    keeper.put(ask)
+    await ask.answered.wait()
+    return ask.machine
+
+
+def anything(_machine: Machine) -> bool:
+    return True
+
+
+def decided(machine: Machine) -> bool:
+    return machine.state not in {"waiting", "starting", "stopping"}
+
+
+def rests(machine: Machine) -> bool:
+    return machine.state in RESTING
+
+
+def stopped(machine: Machine) -> bool:
+    return machine.state in RESTING or machine.wanted != "stop"

@@ -15,11 +15,11 @@ from typing import Any
 import trio
 
 from supervisor.core.events import Json, RestartAsked, StartAsked, StopAsked
-from supervisor.core.machine import LIVE, RESTING, Machine
+from supervisor.core.machine import LIVE, RESTING
 from supervisor.core.operator import Operator
-from supervisor.core.spec import Configuration
+from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError, RequestError
-from supervisor.supervise.ask import Ask
+from supervisor.supervise.ask import Ask, answer, anything, decided, rests, stopped, within
 from supervisor.supervise.container import Keeper, Ports
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, Output
@@ -52,16 +52,38 @@ class Fleet:
         self._closing = False
         self._cpus = os.cpu_count() or 1
         self._stopper: Operator | None = None
+        self._nursery: trio.Nursery | None = None
+        self._scopes: dict[str, trio.CancelScope] = {}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep all containers until cancelled; what an earlier supervisor knew is read first."""
         for keeper in self._keepers.values():
             keeper.recall()
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             for keeper in self._keepers.values():
-                nursery.start_soon(keeper.run, name=f"container {keeper.name}")
+                self.keep(keeper)
             task_status.started()
             await trio.sleep_forever()
+
+    def make(self, spec: Container) -> Keeper:
+        """A keeper of one more container, which knows what is remembered of it."""
+        keeper = self._keepers[spec.name] = Keeper(spec, self._ports)
+        keeper.recall()
+        return keeper
+
+    def keep(self, keeper: Keeper) -> None:
+        """Let it do its work, until it is dropped."""
+        assert self._nursery
+        self._scopes[keeper.name] = trio.CancelScope()
+        self._nursery.start_soon(
+            within, self._scopes[keeper.name], keeper.run, name=f"container {keeper.name}"
+        )
+
+    def drop(self, keeper: Keeper) -> None:
+        del self._keepers[keeper.name]
+        self._scopes.pop(keeper.name).cancel()
+        keeper.settled.set()
 
     def deliver(self, message: Message) -> None:
         keeper = self._keepers.get(message.name)
@@ -81,13 +103,14 @@ class Fleet:
     async def boot(self) -> None:
         """Ask for every container; to be called once the helper has told what already lives."""
         for keeper in self._keepers.values():
-            keeper.put(Ask(StartAsked("boot"), _anything))
+            keeper.put(Ask(StartAsked("boot"), anything))
 
     async def settled(self) -> list[str]:
         """Once every container has been started the first time: the names of those that could not be."""
-        for keeper in self._keepers.values():
+        keepers = list(self._keepers.values())
+        for keeper in keepers:
             await keeper.settled.wait()
-        return [name for name, keeper in self._keepers.items() if keeper.settled_as in {"backoff", "failed"}]
+        return [one.name for one in keepers if one.settled_as in {"backoff", "failed"}]
 
     # ── asked ──────────────────────────────────────────────────────────────────────────
 
@@ -95,11 +118,11 @@ class Fleet:
 
     async def start(self, name: str, by: Operator | None = None) -> None:
         self._refuse_if_closing()
-        await self._each(name, "start", by, lambda keeper: self._start(keeper, StartAsked(), by))
+        await self._each(name, "start", by, lambda keeper: self.begin(keeper, StartAsked(), by))
 
     async def restart(self, name: str, by: Operator | None = None) -> None:
         self._refuse_if_closing()
-        await self._each(name, "restart", by, lambda keeper: self._start(keeper, RestartAsked(), by))
+        await self._each(name, "restart", by, lambda keeper: self.begin(keeper, RestartAsked(), by))
 
     async def stop(self, name: str, by: Operator | None = None) -> None:
         await self._each(name, "stop", by, lambda keeper: self._stop(keeper, StopAsked(), by))
@@ -122,10 +145,25 @@ class Fleet:
         self._closing = True
         asks = []
         for keeper in self._keepers.values():
-            asks.append(Ask(StopAsked("supervisor-now" if now else "supervisor"), _rests, self._stopper))
+            asks.append(Ask(StopAsked("supervisor-now" if now else "supervisor"), rests, self._stopper))
             keeper.put(asks[-1])
         for ask in asks:
             await ask.answered.wait()
+
+    # ── declared anew, see redeclare.py ────────────────────────────────────────────────
+
+    @property
+    def keepers(self) -> dict[str, Keeper]:
+        """By name, in the order in which they are shown."""
+        return self._keepers
+
+    def refuse_changes(self) -> None:
+        """Raise when nothing can be changed."""
+        self._refuse_if_closing()
+        self._refuse_if_helpless()
+
+    def arrange(self, order: Sequence[str]) -> None:
+        self._keepers = {name: self._keepers[name] for name in order if name in self._keepers}
 
     # ── known ──────────────────────────────────────────────────────────────────────────
 
@@ -220,8 +258,11 @@ class Fleet:
         if failures:
             raise RequestError(failures[0].code, "; ".join(sorted(error.detail for error in failures)))
 
-    async def _start(self, keeper: Keeper, event: StartAsked | RestartAsked, by: Operator | None) -> None:
-        machine = await _answer(keeper, Ask(event, _decided, by))
+    async def begin(
+        self, keeper: Keeper, event: StartAsked | RestartAsked, by: Operator | None = None
+    ) -> None:
+        """Returns when it runs."""
+        machine = await answer(keeper, Ask(event, decided, by))
         if machine.state == "running":
             return
         why = keeper.memory.launch_failure or machine.reason or f"it is {machine.state}"
@@ -231,7 +272,7 @@ class Fleet:
         raise RequestError("failed", f"{keeper.name} did not start: {why}{again}")
 
     async def _stop(self, keeper: Keeper, event: StopAsked, by: Operator | None) -> None:
-        machine = await _answer(keeper, Ask(event, _stopped, by))
+        machine = await answer(keeper, Ask(event, stopped, by))
         if machine.state not in RESTING:
             raise RequestError("conflict", f"{keeper.name} was asked to start again before it had stopped")
 
@@ -249,25 +290,3 @@ class Fleet:
             await self._ports.launcher.signal(keeper.name, machine.run, signal)
         except HelperError as error:
             raise RequestError("unavailable", f"{keeper.name} could not be signalled: {error}") from error
-
-
-async def _answer(keeper: Keeper, ask: Ask) -> Machine:
-    keeper.put(ask)
-    await ask.answered.wait()
-    return ask.machine
-
-
-def _anything(_machine: Machine) -> bool:
-    return True
-
-
-def _decided(machine: Machine) -> bool:
-    return machine.state not in {"waiting", "starting", "stopping"}
-
-
-def _rests(machine: Machine) -> bool:
-    return machine.state in RESTING
-
-
-def _stopped(machine: Machine) -> bool:
-    return machine.state in RESTING or machine.wanted != "stop"

@@ -36,9 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The launcher says: exec succeeded; or, `adopted`: this run lives since before we did. `stale`: it has been
-    declared anew since, so that its next run will be another.
-    """
+    """The launcher says: exec succeeded; or, `adopted`: this run lives since before we did."""
 
     name: str
     run: int
@@ -46,7 +44,6 @@ class Started:
     launch_ms: float
     cgroup: Cgroup
     adopted: bool = False
-    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +180,8 @@ class Declared(Protocol):
     def limits(self) -> dict[str, str]: ...
 
 
-class Files(Protocol):
-    """Root's files, read again by root."""
+class Files(Launcher, Protocol):
+    """The launcher, by which root's files are read again by root."""
 
     async def reload(self, *, apply: bool) -> Declared:
         """Raises ConfigError with what is wrong with them, HelperError when they cannot be read; with `apply` they

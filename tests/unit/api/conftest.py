@@ -106,6 +106,31 @@ class FakeFleet:
         }
 
 
+class FakeReload:
+    """`plan` is what it answers, unless there is an `error`."""
+
+    def __init__(self) -> None:
+        self.answer: dict[str, Any] = {
+            "added": ["web.3"],
+            "removed": ["old"],
+            "restarted": [{"name": "web", "keys": ["command", "env.A"]}],
+            "changed": [{"name": "db", "keys": ["cgroup.cpu.max"]}],
+            "settings": ["monitor.interval", "group.app.members"],
+        }
+        self.error: RequestError | None = None
+        self.by: list[Operator | None] = []
+
+    async def plan(self) -> dict[str, Any]:
+        await trio.lowlevel.checkpoint()
+        if self.error:
+            raise self.error
+        return self.answer
+
+    async def reload(self, by: Operator) -> dict[str, Any]:
+        self.by.append(by)
+        return {"failed": {}} | await self.plan()
+
+
 class FakeRecords:
     """`chunks` are what is on disk; following them, `more` is asked for what comes after."""
 
@@ -152,6 +177,7 @@ class Served:
         self.path = os.path.join(folder, "api.sock")
         self.fleet = fleet
         self.records = records
+        self.reload = FakeReload()
         self.errors: list[BaseException] = []
         self.refused: list[Operator] = []
         self.door = server.Door(operators or Operators.here(None), limits, self.refused.append)
@@ -164,7 +190,7 @@ class Served:
         self._closing = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         info = schema.Info("0.1.0", self.folder, "/logs", os.getpid(), "2026-11-24T03:00:00.000000Z")
-        api = Api(self.fleet, self.records, info, self._stop, self._closing, self.errors.append)
+        api = Api(self.fleet, self.records, self.reload, info, self._stop, self._closing, self.errors.append)
         sock = server.bind(self.folder)
         async with trio.open_nursery() as nursery:
             closing, report = self._closing, self.errors.append

@@ -11,7 +11,7 @@ import trio
 
 from supervisor.api import server
 from supervisor.cli.main import main
-from supervisor.errors import RequestError
+from supervisor.errors import Problem, RequestError
 
 
 def test_status_is_a_table_with_a_sum(served: Any, run: Any) -> None:
@@ -253,3 +253,48 @@ def test_a_bug_is_two_lines_and_no_traceback(served: Any, run: Any) -> None:
 def test_main_takes_its_arguments_from_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["supervisor", "top"])
     assert main() == 1
+
+
+PLAN = """\
+remove   old
+restart  web    command, env.A
+change   db     cgroup.cpu.max
+add      web.3
+set      supervisor.monitor.interval
+set      group.app.members
+"""
+
+
+@pytest.mark.parametrize("command", ["plan", "reload"])
+def test_plan_and_reload_print_what_changes_and_which_key_causes_it(
+    served: Any, run: Any, command: str
+) -> None:
+    assert run(command) == (0, PLAN, "")
+    assert json.loads(run(command, "--json")[1])["restarted"] == [
+        {"name": "web", "keys": ["command", "env.A"]}
+    ]
+    assert bool(served.reload.by) == (command == "reload")
+
+
+def test_a_reload_that_could_not_do_all_says_what_and_exits_with_1(served: Any, run: Any) -> None:
+    served.reload.answer["failed"] = {"web": "web did not start: exec", "db": "cpu.max: no"}
+    code, out, err = run("reload")
+    assert (code, out) == (1, PLAN)
+    assert err == "supervisor: web did not start: exec\nsupervisor: db: cpu.max: no\n"
+
+
+def test_a_plan_without_anything_to_do_says_so(served: Any, run: Any) -> None:
+    served.reload.answer = {key: [] for key in served.reload.answer}
+    assert run("plan") == (0, "nothing to change\n", "")
+
+
+@pytest.mark.parametrize("command", ["plan", "reload"])
+def test_problems_of_the_files_are_printed_as_check_prints_them(served: Any, run: Any, command: str) -> None:
+    problems = (
+        Problem("configs/web.toml", 7, "container.web.command", "is missing"),
+        Problem("x.toml", 0, "", "bad"),
+    )
+    served.reload.error = RequestError("invalid", "two problems", problems)
+    assert run(command) == (2, "", "configs/web.toml:7: container.web.command: is missing\nx.toml: bad\n")
+    code, out, _ = run(command, "--json")
+    assert (code, json.loads(out)["problems"][0]["line"]) == (2, 7)

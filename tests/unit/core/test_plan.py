@@ -85,7 +85,7 @@ def test_every_container_is_in_one_part_of_a_plan_at_most_and_each_change_has_a_
 ) -> None:
     plan = diff(old, new)
     changes = (*plan.restarted, *plan.changed)
-    names = [one.name for one in (*plan.added, *changes)] + list(plan.removed)
+    names = [one.name for one in plan.added] + [one.name for one in changes] + list(plan.removed)
     assert len(names) == len(set(names))
     assert all(change.keys for change in changes)
     assert not any(change.keys[0].partition(".")[0] in IN_PLACE for change in plan.restarted)

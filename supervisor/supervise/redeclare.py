@@ -1,0 +1,61 @@
+"""What a reload does to one container: one more, one less, by other rules, anew. Each returns when it is done."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from supervisor.core.events import RestartAsked, StartAsked, StopAsked
+from supervisor.core.machine import LIVE
+from supervisor.core.spec import Container
+from supervisor.errors import HelperError, RequestError
+from supervisor.supervise.ask import Ask, answer, anything, rests
+from supervisor.supervise.fleet import Fleet
+from supervisor.supervise.ports import Journal, Launcher
+
+
+async def add(fleet: Fleet, spec: Container) -> None:
+    """Keep one more container. What is remembered of an earlier one of its name goes on."""
+    fleet.refuse_changes()
+    keeper = fleet.make(spec)
+    if keeper.machine.state in LIVE:  # so says a supervisor that died; the helper knows of no such run
+        keeper.put(Ask(StartAsked("boot"), anything))
+    fleet.keep(keeper)
+    await fleet.begin(keeper, StartAsked("configuration"))
+
+
+async def remove(fleet: Fleet, launcher: Launcher, name: str) -> None:
+    """End a container for good; its records and what is remembered of its runs stay."""
+    keeper = fleet.keepers[name]
+    await answer(keeper, Ask(StopAsked("configuration"), rests))
+    try:
+        await launcher.remove(name)  # also of one that had long come to rest: the helper forgets it then
+    except HelperError as error:
+        raise RequestError("unavailable", str(error)) from error
+    finally:
+        fleet.drop(keeper)
+
+
+def change(fleet: Fleet, spec: Container) -> None:
+    """Go by this from now on. No step of the machine is under way: none waits for anything."""
+    keeper = fleet.keepers[spec.name]
+    keeper.spec = spec
+    keeper.machine = replace(keeper.machine, restart=spec.restart, stop=spec.stop)
+
+
+async def renew(fleet: Fleet, name: str) -> None:
+    """Restart a container as it is declared now, unless somebody stopped it or it has ended as it should."""
+    fleet.refuse_changes()
+    keeper = fleet.keepers[name]
+    machine = keeper.machine
+    if machine.state in {"stopped", "exited"} or (machine.state, machine.wanted) == ("stopping", "stop"):
+        return
+    await fleet.begin(keeper, RestartAsked("configuration"))
+
+
+async def renew_each(fleet: Fleet, journal: Journal, names: Sequence[str]) -> None:
+    """Finish a reload that another supervisor did not live to finish."""
+    for name in names:
+        journal.record("info", "container.reconfigured", name, how="restarted", keys=())
+        try:
+            await renew(fleet, name)
+        except RequestError as error:
+            journal.record("error", "supervisor.trouble", name, doing="restarting it", error=str(error))

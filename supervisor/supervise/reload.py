@@ -1,0 +1,167 @@
+"""Root's files read again, and what they change done: one reload at a time, to its end.
+
+Laws:
+- What cannot be read or declared changes nothing, and is on record with every problem.
+- What is not declared any more has ended and is removed before anything new is started.
+- A container that an operator stopped, or that has ended as its policy allows, is not started by a reload: its
+  next run is what the files say then.
+- One record says what was changed, one for each container why; whoever asked is on record before.
+- Whoever asks may leave: a reload that has begun is finished.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from supervisor.core.operator import Operator
+from supervisor.core.plan import Change, Plan, apply, diff
+from supervisor.core.spec import Configuration
+from supervisor.errors import ConfigError, HelperError, RequestError
+from supervisor.supervise import redeclare
+from supervisor.supervise.fleet import Fleet
+from supervisor.supervise.ports import Files, Journal
+
+Answer = dict[str, Any]
+
+
+class _Ask:
+    def __init__(self, by: Operator | None, *, apply: bool) -> None:
+        self.by, self.apply = by, apply
+        self.done = trio.Event()
+        self.answer: Answer = {}
+        self.error: RequestError | None = None
+
+
+class Reload:
+    """`decode` makes a Configuration of JSON; `take_up` hears of what is configured outside of the containers."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        fleet: Fleet,
+        launcher: Files,
+        journal: Journal,
+        *,
+        decode: Callable[[bytes], Configuration],
+        take_up: Callable[[Configuration], None],
+    ) -> None:
+        self._running = configuration
+        self._fleet, self._launcher, self._journal = fleet, launcher, journal
+        self._decode, self._take_up = decode, take_up
+        self._asks, self._receive = trio.open_memory_channel[_Ask](math.inf)
+
+    # ── asked ──────────────────────────────────────────────────────────────────────────
+
+    async def plan(self) -> Answer:
+        """What a reload would change now."""
+        return await self._answer(_Ask(None, apply=False))
+
+    async def reload(self, by: Operator | None = None) -> Answer:
+        """Change it, and return when it is done; "failed" has what could not be, by container."""
+        return await self._answer(_Ask(by, apply=True))
+
+    def hear(self) -> None:
+        """As `reload`, for a signal: nobody waits for the answer."""
+        self._asks.send_nowait(_Ask(None, apply=True))
+
+    async def _answer(self, ask: _Ask) -> Answer:
+        self._fleet.refuse_changes()
+        self._asks.send_nowait(ask)
+        await ask.done.wait()
+        if ask.error:
+            raise ask.error
+        return ask.answer
+
+    # ── done ───────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Do what is asked for, until cancelled. A bug in one reload is on record, and is not the end of the next."""
+        async for ask in self._receive:
+            try:
+                ask.answer = await self._do(ask)
+            except RequestError as error:
+                ask.error = error
+            except Exception as error:  # noqa: BLE001 the crash boundary of a reload
+                self._journal.record("error", "supervisor.bug", doing="reloading", error=repr(error))
+                ask.error = RequestError("failed", f"internal error: {type(error).__name__}")
+            ask.done.set()
+
+    async def _do(self, ask: _Ask) -> Answer:
+        self._fleet.refuse_changes()
+        if ask.by is not None:
+            self._journal.record("info", "operator.request", action="reload", operator=ask.by._asdict())
+        try:
+            found = await self._launcher.reload(apply=ask.apply)
+        except ConfigError as error:
+            raise self._refused(ask, RequestError("invalid", str(error), error.problems)) from None
+        except HelperError as error:
+            raise self._refused(ask, RequestError("failed", str(error))) from None
+        new = self._decode(found.spec)
+        plan = diff(self._running, new)
+        if not ask.apply:
+            return describe(plan)
+        self._running = apply(plan, self._running)
+        failed = {name: why for name, why in found.limits.items() if why}
+        self._record_limits(new, found.limits)
+        failed |= await self._carry_out(plan, new)
+        answer = describe(plan) | {"failed": failed}
+        self._journal.record("error" if failed else "info", "supervisor.reloaded", **answer)
+        return answer
+
+    def _refused(self, ask: _Ask, error: RequestError) -> RequestError:
+        if ask.apply:
+            self._journal.record("error", "supervisor.reload_refused", error=error.detail)
+        return error
+
+    def _record_limits(self, new: Configuration, limits: dict[str, str]) -> None:
+        declared = {one.name: dict(one.cgroup) for one in new.containers}
+        for name, why in limits.items():
+            if why:
+                self._journal.record("error", "container.limits_failed", name, error=why)
+            else:
+                self._journal.record("info", "container.limits", name, cgroup=dict(declared[name]))
+
+    async def _carry_out(self, plan: Plan, new: Configuration) -> dict[str, str]:
+        """What could not be done, by container."""
+        failed: dict[str, str] = {}
+
+        async def one(name: str, do: Callable[..., Any], *rest: object) -> None:
+            try:
+                await do(*rest)
+            except RequestError as error:
+                failed[name] = error.detail
+
+        async with trio.open_nursery() as ending:
+            for name in plan.removed:
+                self._tell(name, "removed")
+                ending.start_soon(one, name, redeclare.remove, self._fleet, self._launcher, name)
+        self._take_up(new)
+        for how, changes in (("restarted", plan.restarted), ("in place", plan.changed)):
+            for change in changes:
+                self._tell(change.name, how, change)
+                redeclare.change(self._fleet, change.container)
+        async with trio.open_nursery() as starting:
+            for container in plan.added:
+                self._tell(container.name, "added")
+                starting.start_soon(one, container.name, redeclare.add, self._fleet, container)
+            for change in plan.restarted:
+                starting.start_soon(one, change.name, redeclare.renew, self._fleet, change.name)
+        self._fleet.arrange([one.name for one in new.containers])
+        return failed
+
+    def _tell(self, name: str, how: str, change: Change | None = None) -> None:
+        keys = change.keys if change else ()
+        self._journal.record("info", "container.reconfigured", name, how=how, keys=keys)
+
+
+def describe(plan: Plan) -> Answer:
+    """A plan as it is shown and recorded: names, and the keys that cause each action."""
+    return {
+        "added": [one.name for one in plan.added],
+        "removed": list(plan.removed),
+        "restarted": [{"name": one.name, "keys": list(one.keys)} for one in plan.restarted],
+        "changed": [{"name": one.name, "keys": list(one.keys)} for one in plan.changed],
+        "settings": list(plan.settings),
+    }
