@@ -15,6 +15,7 @@ import pytest
 
 from tests.kernel.test_limits import in_force
 from tests.kernel.test_supervision import daemon, kill_daemon
+from tests.support.accounts import ALICE, BOB, GROUP, asked
 from tests.support.running import Keys, Running, Supervise, shell, table
 
 pytestmark = pytest.mark.kernel
@@ -338,3 +339,17 @@ def test_a_reload_whose_asker_dies_in_the_middle_is_finished_by_the_next(supervi
     running.state("other", "running", run=2)
     assert [one["name"] for one in running.status()] == ["other"]
     running.until(lambda: not [one for one in running.cgroups() if one.name == "goes"], "it is gone")
+
+
+def test_a_member_of_the_sockets_group_may_have_roots_files_read_and_is_on_record(
+    supervise: Supervise,
+) -> None:
+    group = {"group": GROUP}
+    running = supervise.prepare({"one": service()}, settings=group)
+    running.short.chmod(0o755)
+    running.start()
+    write(running, group, one=service(), two=service())
+    assert asked(running, BOB, (), "reload").code == 4
+    done = asked(running, ALICE, (GROUP,), "reload")
+    assert (done.code, done.said) == (0, "add      two\n")
+    assert running.event("operator.request")["operator"] == {"uid": ALICE, "pid": done.pid}

@@ -2,6 +2,7 @@
 containers in a user namespace of its own; without them it is refused and says what to do.
 """
 
+import json
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ import pytest
 import trio
 
 import supervisor
-from tests.support.running import Running, Supervise, cgroup_mounts, shell, until
+from tests.support.running import Running, Supervise, cgroup_mounts, shell, table, until
 
 pytestmark = pytest.mark.kernel
 
@@ -149,3 +150,23 @@ def test_a_range_of_ids_is_roots_to_give_and_the_refusal_says_what_to_write(supe
     assert 'userns = "host"' in done.stderr
     assert done.stderr.count("\n") <= 2
     assert not (running.log_dir / "one").exists() or running.records("one") == []
+
+
+def test_an_ordinary_users_supervisor_reads_the_users_files_again(
+    delegated: Delegated, supervise: Supervise
+) -> None:
+    one = {"cgroup": {"cpu.max": "10%"}, "restart": "always"}
+    running = supervise.prepare({"one": shell("exec sleep 100000", **one)}, defaults={"userns": "host"})
+    as_user(running)
+    running.start(before=delegated.enter)
+    pid = running.state("one", "running")["pid"]
+    file = running.configs / "all.toml"
+    file.write_text(
+        file.read_text().replace("10%", "20%") + table("container.two", shell("exec sleep 100000"))
+    )
+    answer = json.loads(running.done("reload", "--json"))
+    assert (answer["added"], answer["failed"]) == (["two"], {})
+    now = running.of("one")
+    assert (now["pid"], now["cpu"]["quota_usec"]) == (pid, 20_000)
+    file.write_text(file.read_text().replace("userns = ", "usrns = ").replace('"userns" = ', '"usrns" = '))
+    assert running.call("reload").returncode == 2

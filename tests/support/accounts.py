@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 # What commands import when they need it is here before an account is taken.
-from supervisor.cli import confined, confinement, containers
+from supervisor.cli import changes, confined, confinement, containers
 from supervisor.cli.main import main
 from tests.support.running import Running
 
@@ -22,6 +22,7 @@ __all__ = [
     "GROUP",
     "asked",
     "become",
+    "changes",
     "child",
     "confined",
     "confinement",

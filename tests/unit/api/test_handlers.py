@@ -1,6 +1,7 @@
 """The routes under /v1: what they answer, and that whatever is wrong becomes a code and a sentence."""
 
 import json
+import os
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from supervisor.api import openapi, schema
 from supervisor.api.call import Call
 from supervisor.api.handlers import ROUTES
-from supervisor.errors import RequestError
+from supervisor.errors import Problem, RequestError
 
 
 def get(served: Any, target: str) -> Any:
@@ -212,3 +213,19 @@ def test_the_description_refers_only_to_what_it_defines(served: Any) -> None:
 def test_answers_have_the_described_shape(served: Any) -> None:
     msgspec.convert(get(served, "/v1/containers"), list[schema.Container])
     msgspec.convert(get(served, "/v1/info"), schema.Info)
+
+
+def test_a_plan_is_shown_and_a_reload_done_for_who_asks(served: Any) -> None:
+    assert msgspec.convert(get(served, "/v1/plan"), schema.Plan).added == ["web.3"]
+    assert served.reload.by == []
+    assert post(served, "/v1/reload")["failed"] == {}
+    assert [by.uid for by in served.reload.by] == [os.getuid()]
+    assert refused(served, "POST", "/v1/reload", {"path": "/etc"})[0] == "invalid"
+
+
+def test_problems_of_the_files_come_one_by_one(served: Any) -> None:
+    problems = (Problem("a.toml", 3, "key", "text"),)
+    served.reload.error = RequestError("invalid", "a.toml:3: key: text", problems)
+    with pytest.raises(RequestError) as caught:
+        get(served, "/v1/plan")
+    assert (caught.value.code, caught.value.problems) == ("invalid", problems)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervisor.config.cgroup import FILES
 from supervisor.errors import KernelError
 from supervisor.kernel import cgroup
 
@@ -90,3 +91,18 @@ def test_writing_where_nothing_is_names_file_and_value(tmp_path: object) -> None
         cgroup.write(str(tmp_path), "cpu.max", "10000 100000")
     assert failed.value.errno == errno.ENOENT
     assert failed.value.path.endswith("/cpu.max = 10000 100000")
+
+
+def test_a_limit_that_is_declared_no_more_is_given_its_first_value_before_the_new_ones() -> None:
+    old = (("", "memory.max", "1"), ("cpu", "cpu.cfs_quota_us", "5"), ("", "pids.max", "7"))
+    assert cgroup.succeed(old, (("", "pids.max", "9"),)) == (
+        ("", "memory.max", "max"),
+        ("cpu", "cpu.cfs_quota_us", "-1"),
+        ("", "pids.max", "9"),
+    )
+
+
+def test_every_limit_that_can_be_declared_has_a_first_value() -> None:
+    for key in FILES:
+        for name, _ in (*cgroup.translate(key, "100"), (key, "")):
+            assert name in cgroup.DEFAULTS

@@ -2,14 +2,15 @@
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 import trio
 
-from supervisor.errors import HelperError
-from supervisor.helper.protocol import Report, decode_request, encode_report
-from supervisor.launcher.client import Link
+from supervisor.errors import ConfigError, HelperError, Problem, SupervisorError
+from supervisor.helper.protocol import Report, Request, decode_request, encode_report
+from supervisor.launcher.client import Link, Read
 
 
 def connected(tmp_path: Path) -> tuple[Link, socket.socket]:
@@ -77,3 +78,67 @@ def test_a_run_that_ends_after_the_helper_is_told_with_what_its_init_recorded(
 
     trio.run(main)
     os.close(read)
+
+
+def told(tmp_path: Path, *answers: tuple[Report, bytes | None]) -> tuple[Request, Read | Exception]:
+    """What a reload asks of the helper, and what comes of these answers; bytes come as a memory file."""
+
+    async def main() -> tuple[Request, Read | Exception]:
+        link, helper = connected(tmp_path)
+        outcome: list[Read | Exception] = []
+
+        async def reload() -> None:
+            try:
+                outcome.append(await link.reload(apply=True))
+            except SupervisorError as error:
+                outcome.append(error)
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.run, lambda _: None)
+                async with trio.open_nursery() as reloading:
+                    reloading.start_soon(reload)
+                    asked = decode_request(await trio.to_thread.run_sync(helper.recv, 4096))
+                    for report, content in answers:
+                        with tempfile.TemporaryFile() as file:
+                            file.write(content or b"")
+                            file.flush()
+                            fds = [] if content is None else [file.fileno()]
+                            socket.send_fds(helper, [encode_report(report)], fds)
+                    if not answers:
+                        helper.close()
+                nursery.cancel_scope.cancel()
+        link.close()
+        helper.close()
+        return asked, outcome[0]
+
+    return trio.run(main)
+
+
+def test_a_reload_names_nothing_and_returns_what_was_read_with_the_limits_that_changed(
+    tmp_path: Path,
+) -> None:
+    asked, found = told(
+        tmp_path,
+        (Report("limits", "web", 1), None),
+        (Report("limits", "db", 1, errno=34, path="cpu.max", hint="cgroup"), None),
+        (Report("read", applied=True), b"{}"),
+    )
+    assert asked == Request("reload", apply=True)
+    assert isinstance(found, Read)
+    assert (found.spec, found.limits["web"]) == (b"{}", "")
+    assert found.limits["db"].startswith("cpu.max: ")
+
+
+def test_every_problem_of_the_files_is_raised(tmp_path: Path) -> None:
+    _, found = told(tmp_path, (Report("unread"), b'[["a.toml", 3, "key", "text"]]'))
+    assert isinstance(found, ConfigError)
+    assert found.problems == (Problem("a.toml", 3, "key", "text"),)
+
+
+@pytest.mark.parametrize(
+    "answer", [Report("unread", path="it died"), Report("denied", path="reload: one is under way"), None]
+)
+def test_files_that_could_not_be_read_are_an_error(tmp_path: Path, answer: Report | None) -> None:
+    _, found = told(tmp_path, *([(answer, None)] if answer else []))
+    assert isinstance(found, HelperError)

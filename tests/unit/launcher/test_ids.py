@@ -32,3 +32,17 @@ def test_another_instance_gives_the_same_name_other_ids() -> None:
 def test_a_pool_that_is_too_small_is_an_error() -> None:
     with pytest.raises(ValueError, match="room for 1"):
         allocate(["one", "two"], 100000, EACH, "")
+
+
+@given(NAMES, NAMES)
+def test_under_a_running_supervisor_names_keep_their_ids_whoever_comes_and_goes(
+    before: list[str], after: list[str]
+) -> None:
+    pool = (1000, 90 * EACH)  # small, so that names meet
+    held = allocate(before, *pool, "x")
+    given = allocate(after, *pool, "x", held)
+    assert given.keys() == set(after)
+    assert all(given[name] == held[name] for name in after if name in held)
+    # Nor does anybody get the ids of one that is not asked about: it may still be there.
+    others = {first for name, first in held.items() if name not in given}
+    assert len({*given.values(), *others}) == len(given) + len(others)
