@@ -22,7 +22,7 @@ from anyio.abc import ByteStream
 
 from supervisor.api.address import broken, reachable, refusal, socket_path
 from supervisor.api.call import container, query
-from supervisor.errors import RequestError
+from supervisor.errors import Problem, RequestError
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -80,6 +80,14 @@ class Client:
     async def stop_supervisor(self) -> Json:
         """Begin to stop everything; it is gone when process `pid` of the answer is."""
         return await self._value(Json, "POST", "/v1/stop")
+
+    async def plan(self) -> Json:
+        """What a reload would change, as schema.Plan has it. RequestError.problems: the files are wrong."""
+        return await self._value(Json, "GET", "/v1/plan")
+
+    async def reload(self) -> Json:
+        """The same, done; returns once it is."""
+        return await self._value(Json, "POST", "/v1/reload")
 
     def logs(
         self, *names: str, last: int | None = None, follow: bool = False, events: bool = False
@@ -164,6 +172,7 @@ async def _next(wire: h11.Connection, stream: ByteStream) -> h11.Event:
 def _failure(status: int, body: bytes) -> RequestError:
     try:
         answer = msgspec.json.decode(body)
-        return RequestError(str(answer["error"]), str(answer["detail"]))
-    except (msgspec.DecodeError, KeyError, TypeError):
+        problems = tuple(Problem(**each) for each in answer.get("problems", ()))
+        return RequestError(str(answer["error"]), str(answer["detail"]), problems)
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return RequestError("failed", f"the supervisor answered with HTTP status {status}")

@@ -12,7 +12,7 @@ import pytest
 
 from supervisor.api import server
 from supervisor.api.client import Client
-from supervisor.errors import RequestError
+from supervisor.errors import Problem, RequestError
 
 pytestmark = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -49,6 +49,19 @@ def test_it_acts_on_containers(served: Any, backend: str) -> None:
 
     run(backend, main)
     assert [call[0] for call in served.fleet.calls] == ["start", "stop", "restart", "kill", "kill"]
+
+
+def test_it_plans_and_reloads_and_tells_the_files_problems(served: Any, backend: str) -> None:
+    async def main() -> None:
+        client = Client(served.folder)
+        assert (await client.plan())["removed"] == ["old"]
+        assert (await client.reload())["failed"] == {}
+        served.reload.error = RequestError("invalid", "no", (Problem("a.toml", 1, "key", "text"),))
+        with pytest.raises(RequestError) as caught:
+            await client.reload()
+        assert caught.value.problems == (Problem("a.toml", 1, "key", "text"),)
+
+    run(backend, main)
 
 
 def test_it_stops_the_supervisor(served: Any, backend: str) -> None:
