@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from supervisor.config.cgroup import CGROUP
+from supervisor.config.depends import DEPENDS
+from supervisor.config.depends import build as build_depends
 from supervisor.config.envfile import read_env_file
 from supervisor.config.hooks import ON, build_hooks
-from supervisor.config.identity import CAPABILITY_LIST, DEVICES, NAMES, NAMESPACES, RLIMITS, TIME_OFFSETS
+from supervisor.config.identity import CAPABILITY_LIST, DEVICES, NAMESPACES, RLIMITS, TIME_OFFSETS
 from supervisor.config.mounts import MOUNTS, host_path
 from supervisor.config.place import Place
 from supervisor.config.probes import COMMAND, HEALTH_SHAPE, READY_SHAPE, build_health, build_ready
@@ -39,7 +41,7 @@ from supervisor.config.values import (
     show,
     whole,
 )
-from supervisor.core.spec import DEFAULT_PIDS_MAX, Container, Depends, Output
+from supervisor.core.spec import DEFAULT_PIDS_MAX, Container, Output
 
 #: The kernel's HOST_NAME_MAX.
 _HOSTNAME_MAX = 64
@@ -64,10 +66,6 @@ OUTPUT: Keys = {
     "max_line": Key(
         leaf(size_from(_LINE_MIN), type=["string", "integer"]), "longer lines are split; default 64KiB"
     ),
-}
-DEPENDS: Keys = {
-    "after": Key(NAMES, "started once these are ready; stopped before them"),
-    "requires": Key(NAMES, "goes down with these"),
 }
 CONTAINER: Keys = {
     "rootfs": Key(
@@ -137,7 +135,7 @@ def build(name: str, given: Table, place: Place) -> Iterator[Container]:
         cgroup=_build_cgroup(pick(given, "cgroup", Table())),
         restart=build_restart(pick(given, "restart", Table())),
         stop=build_stop(pick(given, "stop", Table())),
-        depends=Depends(**plain(pick(given, "depends", Table()))),
+        depends=build_depends(pick(given, "depends", Table())),
         ready=build_ready(pick(given, "ready", Table()), place.at("ready")) if "ready" in given else None,
         health=build_health(pick(given, "health", Table()), place.at("health"))
         if "health" in given

@@ -16,12 +16,11 @@ def check_names(names: Iterable[str], known: Collection[str], place: Place) -> N
 def check_depends(given: Mapping[str, tuple[Table, Place]], known: Collection[str]) -> None:
     """Report unknown names and circles of `depends`; `given` has each container's merged table, `known` all names."""
     edges: dict[str, list[str]] = {}
-    wanted: tuple[str, ...]
     for name, (container, _) in given.items():
         depends = pick(container, "depends", Table())
         for key in ("after", "requires"):
             if key in depends:
-                wanted = pick(depends, key, ())
+                wanted: tuple[str, ...] = tuple(pick(depends, key, ()))
                 check_names(wanted, known, depends[key].place)
                 # A replica stands and falls with its service.
                 edges.setdefault(name, []).extend(each.partition(".")[0] for each in wanted)

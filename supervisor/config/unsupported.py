@@ -20,7 +20,6 @@ class Refusal(NamedTuple):
 
 
 CONTAINER = (
-    Refusal("depends", "dependencies are not supported yet (leave depends out; containers start together)"),
     Refusal(
         "ready", "readiness is not supported yet (leave ready out: a container is ready once exec succeeded)"
     ),

@@ -14,7 +14,9 @@ Json = str | int | float | bool | None | tuple["Json", ...] | dict[str, "Json"]
 
 @dataclass(frozen=True, slots=True)
 class StartAsked:
-    """`by`: "boot" (the supervisor starts) | "operator" | "configuration" (it is new in the files)."""
+    """`by`: "boot" (the supervisor starts) | "operator" | "configuration" (it is new in the files) | "dependant"
+    (one that requires it was started).
+    """
 
     by: str = "operator"
 
@@ -28,7 +30,7 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class RestartAsked:
-    """`by`: "operator" | "configuration" (it is declared anew)."""
+    """`by`: "operator" | "configuration" (it is declared anew) | "group"."""
 
     by: str = "operator"
 
@@ -84,7 +86,72 @@ class TimerFired:
     serial: int
 
 
-Event = StartAsked | StopAsked | RestartAsked | Launched | LaunchFailed | Exited | Vanished | TimerFired
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that stands between a container and its launch.
+
+    `name` is what it waits for, `why` what is missing; `blocked`: that will not come by itself soon.
+    `required`: what already runs goes down for it.
+    """
+
+    name: str
+    why: str
+    blocked: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """All that stands in the way now; nothing: it may be launched."""
+
+    unmet: tuple[Wait, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BecameReady:
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One health probe ended; `why` says what was wrong."""
+
+    run: int
+    ok: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogMissed:
+    run: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The service asks for time: what it is doing may take `seconds` from now."""
+
+    run: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The brake on restarts: this one has to wait `delay` seconds more."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Its group has failed, and it with the group."""
+
+    why: str
+
+
+Asked = StartAsked | StopAsked | RestartAsked
+Told = Launched | LaunchFailed | Exited | Vanished | BecameReady | Probed | WatchdogMissed | Extended
+Event = Asked | Told | TimerFired | Dependencies | Held | GivenUp
 
 
 # ── wanted ─────────────────────────────────────────────────────────────────────────────

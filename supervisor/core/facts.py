@@ -18,9 +18,16 @@ HOPELESS = {
     "cgroup": frozenset({errno.EOPNOTSUPP, errno.ERANGE, errno.EINVAL, errno.EACCES}),
 }
 
-
-#: Who asked for the end of a run, as its reason.
-_ASKERS: dict[str, Reason] = {"supervisor": "supervisor", "configuration": "configuration"}
+#: Who has a run ended, as the reason of its end.
+ASKERS: dict[str, Reason] = {
+    "supervisor": "supervisor",
+    "configuration": "configuration",
+    "dependency": "dependency",
+    "group": "group",
+    "health": "health",
+    "readiness": "readiness",
+    "watchdog": "watchdog",
+}
 
 
 def record(machine: Machine, level: str, event: str, **fields: Json) -> Record:
@@ -37,7 +44,7 @@ def told(
     machine: Machine, event: LaunchFailed | Exited | Vanished, at: Moment, decision: str
 ) -> tuple[Machine, Record]:
     """The end of a run: the machine with nothing alive any more, and its record."""
-    new = replace(machine, due=None, pid=None, started_at=None)
+    new = replace(machine, due=None, pid=None, started_at=None, ready=False, healthy=None, failing=0)
     if isinstance(event, LaunchFailed):
         fields: dict[str, Json] = {"stage": event.stage, "errno": event.errno, "path": event.path}
         level = "info" if machine.state == "stopping" else "error"
@@ -48,15 +55,15 @@ def told(
     last = Exit(exited.code, exited.signal, exited.oom, _reason(machine, exited))
     fields = {"code": last.code, "signal": last.signal, "oom": last.oom, "reason": last.reason}
     fields |= {"uptime_s": round(uptime(machine, at), 6), "cpu": dict(exited.cpu), "decision": decision}
-    level = (
-        "info" if last.reason in {"operator", "configuration", "supervisor"} or last.code == 0 else "warning"
-    )
+    asked = last.reason in {"operator", "configuration", "supervisor", "dependency", "group"}
+    ended_well = last.code == 0 and last.reason not in ASKERS
+    level = "info" if asked or ended_well else "warning"
     return replace(new, last=last), record(new, level, "container.exited", **fields)
 
 
 def _reason(machine: Machine, event: Exited) -> Reason:
     if machine.state == "stopping":
-        return _ASKERS.get(machine.by, "operator")
+        return ASKERS.get(machine.by, "operator")
     if event.oom:
         return "oom"
     if event.signal is not None:

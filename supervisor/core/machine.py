@@ -2,19 +2,23 @@
 
 A snapshot holds times as ages, because the next supervisor's monotonic clock may begin elsewhere:
 restore() is given what that clock says of the moment at which the snapshot was taken.
-What the configuration says (Restart, Stop) is not in it: the files may have changed meanwhile.
+What the configuration says (Restart, Stop, …) is not in it: the files may have changed meanwhile.
 """
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-from supervisor.core.events import Effect, Json, SetTimer
+from supervisor.core.events import Effect, Json, SetTimer, Wait
 from supervisor.core.restart import History
-from supervisor.core.spec import Restart, Stop
+from supervisor.core.spec import Container, Health, Ready, Restart, Stop
 
 State = Literal["waiting", "starting", "running", "stopping", "backoff", "exited", "failed", "stopped"]
-Wanted = Literal["start", "stop", "restart"]
-Reason = Literal["exit", "signal", "oom", "operator", "configuration", "supervisor", "unknown"]
+#: "decide": the policy does, the run counts as a failure; "fail": nothing, it is given up.
+Wanted = Literal["start", "stop", "restart", "decide", "fail"]
+Reason = Literal[
+    "exit", "signal", "oom", "operator", "configuration", "supervisor", "unknown", "dependency", "group", "health",
+    "readiness", "watchdog"
+]  # fmt: skip
 
 #: A run is under way: the helper may hold processes of it.
 LIVE: frozenset[State] = frozenset({"starting", "running", "stopping"})
@@ -22,6 +26,7 @@ LIVE: frozenset[State] = frozenset({"starting", "running", "stopping"})
 RESTING: frozenset[State] = frozenset({"waiting", "exited", "failed", "stopped"})
 #: The record that announces each state (a take-over announces `running` as container.adopted).
 ANNOUNCED: dict[State, str] = {
+    "waiting": "container.waiting",
     "starting": "container.starting",
     "running": "container.started",
     "stopping": "container.stopping",
@@ -46,7 +51,11 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`restarts` counts those the policy took since somebody last started it, as systemd does. Times are monotonic."""
+    """`restarts` counts those the policy took since somebody last started it, as systemd does. Times are monotonic.
+
+    `ready` and `healthy` are of the run under way (`healthy` None: not known), `failing` its failed probes in a
+    row. `by` "" means that nobody has asked for anything yet. `unmet` is what stands in the way of a launch.
+    """
 
     restart: Restart = field(default_factory=Restart)
     stop: Stop = field(default_factory=Stop)
@@ -64,6 +73,12 @@ class Machine:
     pid: int | None = None
     last: Exit | None = None
     reason: str = ""
+    readiness: Ready | None = None
+    health: Health | None = None
+    ready: bool = False
+    healthy: bool | None = None
+    failing: int = 0
+    unmet: tuple[Wait, ...] = ()
 
 
 class Moment(NamedTuple):
@@ -76,7 +91,7 @@ class Moment(NamedTuple):
 # ── put aside and taken up again ───────────────────────────────────────────────────────
 
 #: Raised whenever a snapshot of an older supervisor would be misread.
-VERSION = 1
+VERSION = 2
 #: What is kept as it is, and the type it must have when it is read back.
 PLAIN: dict[str, type] = {
     "run": int,
@@ -86,6 +101,8 @@ PLAIN: dict[str, type] = {
     "restarts": int,
     "timer": int,
     "reason": str,
+    "ready": bool,
+    "failing": int,
 }
 
 
@@ -98,6 +115,7 @@ def snapshot(machine: Machine, now: float) -> dict[str, Json]:
         "wanted": machine.wanted,
         **plain,
         "pid": machine.pid,
+        "healthy": machine.healthy,
         "history": {
             "restarts": past.restarts,
             "failures": past.failures,
@@ -109,7 +127,7 @@ def snapshot(machine: Machine, now: float) -> dict[str, Json]:
     }
 
 
-def restore(restart: Restart, stop: Stop, data: Any, then: float) -> Machine:
+def restore(spec: Container, data: Any, then: float) -> Machine:
     """The machine of a snapshot taken at `then`; ValueError if it is not one."""
     try:
         if data["version"] != VERSION:
@@ -118,12 +136,15 @@ def restore(restart: Restart, stop: Stop, data: Any, then: float) -> Machine:
             raise ValueError(f"not a snapshot: {data['state']} without a timer would last for ever")
         past = data["history"]
         return Machine(
-            restart=restart,
-            stop=stop,
+            restart=spec.restart,
+            stop=spec.stop,
+            readiness=spec.ready,
+            health=spec.health,
             state=_word(data["state"], State),
             wanted=_word(data["wanted"], Wanted),
             **{key: _typed(data[key], kind) for key, kind in PLAIN.items()},
             pid=None if data["pid"] is None else _typed(data["pid"], int),
+            healthy=None if data["healthy"] is None else _typed(data["healthy"], bool),
             history=History(
                 _typed(past["restarts"], int),
                 _typed(past["failures"], int),
@@ -170,7 +191,28 @@ def adopt(machine: Machine, run: int) -> Machine:
     state: State = "stopping" if machine.state == "stopping" else "starting"
     wanted = machine.wanted if state == "stopping" else "start"
     due = machine.due if state == "stopping" else None
-    return replace(machine, state=state, run=run, wanted=wanted, due=due, closed=False)
+    return replace(
+        machine,
+        state=state,
+        run=run,
+        wanted=wanted,
+        due=due,
+        closed=False,
+        ready=False,
+        healthy=None,
+        failing=0,
+        by=machine.by or "boot",
+    )
+
+
+def redeclare(machine: Machine, spec: Container) -> Machine:
+    """The same machine by other rules. A run that had to say that it is ready, and need not any more, is."""
+    new = replace(machine, restart=spec.restart, stop=spec.stop, readiness=spec.ready, health=spec.health)
+    if machine.state == "running" and not machine.ready and spec.ready is None:
+        new = replace(new, ready=True, due=None)
+    if spec.health is None:
+        new = replace(new, healthy=None, failing=0)
+    return new
 
 
 def resume(machine: Machine, now: float) -> tuple[Effect, ...]:

@@ -4,7 +4,8 @@ Laws:
 - policy "never" never restarts; "on-failure" restarts failures; "always" and "unless-stopped"
   restart everything (they differ only when the supervisor itself comes back, see lifecycle).
 - A failure is an exit code that is not declared a success, a death by signal or by the kernel's
-  OOM killer, an end nobody could explain, or a launch that did not get as far as exec.
+  OOM killer, an end nobody could explain, a launch that did not get as far as exec, or a run that
+  was ended because it was not ready in time, unhealthy, or missed its watchdog.
 - What the operator asked for is not decided here: it is no failure and clears the history.
 - Delays without jitter never fall and never exceed backoff.max; jitter moves one by at most its
   share. Every restart in a row lengthens the next delay, also one after a success: a service
@@ -22,15 +23,21 @@ Verdict = Literal["again", "leave", "give-up"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended after `uptime` seconds; `launched` False when it never began."""
+    """How a run ended after `uptime` seconds; `launched` False when it never began.
+
+    `cause`: why it had to be ended, as "it was unhealthy"; however it then ended, that is a failure.
+    """
 
     uptime: float = 0.0
     code: int | None = None
     signal: int | None = None
     oom: bool = False
     launched: bool = True
+    cause: str = ""
 
     def __str__(self) -> str:
+        if self.cause:
+            return self.cause
         if not self.launched:
             return "it could not be launched"
         if self.oom:
@@ -60,7 +67,7 @@ class Decision:
 
 
 def failed(restart: Restart, outcome: Outcome) -> bool:
-    return not outcome.launched or outcome.oom or outcome.code not in restart.success
+    return bool(outcome.cause or not outcome.launched or outcome.oom or outcome.code not in restart.success)
 
 
 def decide(restart: Restart, outcome: Outcome, history: History, now: float) -> Decision:

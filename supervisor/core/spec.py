@@ -70,8 +70,14 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Depends:
+    """Names are of containers, services (all replicas of it) or replicas.
+
+    `succeeded` are those of them that must have ended well, not be ready; `requires` takes part in the order as `after` does.
+    """
+
     after: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    succeeded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

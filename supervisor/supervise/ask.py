@@ -11,9 +11,13 @@ from supervisor.core.operator import Operator
 
 
 class Ask:
-    """A request: the event, what the machine must have become for it to be done, and who asks (None: nobody)."""
+    """A request: the event (None: just to be told), what the machine must have become for it to be done, and who
+    asks (None: nobody).
+    """
 
-    def __init__(self, event: Event, done: Callable[[Machine], bool], by: Operator | None = None) -> None:
+    def __init__(
+        self, event: Event | None, done: Callable[[Machine], bool], by: Operator | None = None
+    ) -> None:
         self.by = by
         self.event = event
         self.done = done
@@ -47,7 +51,12 @@ def anything(_machine: Machine) -> bool:
 
 
 def decided(machine: Machine) -> bool:
-    return machine.state not in {"waiting", "starting", "stopping"}
+    """Whether a start has come to something: it runs and is ready, has failed, or waits for what does not come."""
+    if machine.state == "waiting":
+        return any(wait.blocked for wait in machine.unmet)
+    if machine.state == "running":
+        return machine.ready
+    return machine.state not in {"starting", "stopping"}
 
 
 def rests(machine: Machine) -> bool:

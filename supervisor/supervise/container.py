@@ -13,14 +13,18 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import trio
 
+from supervisor.core import events
 from supervisor.core.events import (
+    Dependencies,
     Effect,
     Event,
     Exited,
+    Held,
     Json,
     Kill,
     Launch,
@@ -35,23 +39,20 @@ from supervisor.core.events import (
     Vanished,
 )
 from supervisor.core.lifecycle import step
-from supervisor.core.machine import LIVE, RESTING, Machine, State, adopt, restore, resume, snapshot
+from supervisor.core.machine import LIVE, RESTING, Machine, State, adopt, redeclare, restore, resume, snapshot
+from supervisor.core.operator import Operator
 from supervisor.core.spec import Container
 from supervisor.errors import HelperError
 from supervisor.supervise.ask import Ask
-from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.memory import Memory
+from supervisor.supervise.outside import Others, Ports
 from supervisor.supervise.ports import (
     BecameReady,
     Cgroup,
     Ended,
     Extended,
-    Journal,
-    Kernel,
-    Launcher,
     Message,
     NotStarted,
-    Output,
     Probed,
     Reading,
     Started,
@@ -65,34 +66,35 @@ CPU = ("usage_usec", "nr_periods", "nr_throttled", "throttled_usec")
 PAUSE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Everything outside that a container's task touches."""
+#: What probes say, in the words of the machine.
+HEARD: dict[type, Callable[[Any], Event]] = {
+    BecameReady: lambda told: events.BecameReady(told.run),
+    Probed: lambda told: events.Probed(told.run, told.ok, told.why),
+    WatchdogMissed: lambda told: events.WatchdogMissed(told.run, told.seconds),
+    Extended: lambda told: events.Extended(told.run, told.seconds),
+}
 
-    launcher: Launcher
-    output: Output
-    kernel: Kernel
-    journal: Journal
-    ledger: Ledger
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    uniform: Callable[[], float]
+
+class Nudge:
+    """Something around it has changed: look."""
 
 
 class Keeper:
     """The task of one container, and what it knows of it. Only this task changes `machine`."""
 
-    def __init__(self, spec: Container, ports: Ports) -> None:
+    def __init__(self, spec: Container, ports: Ports, others: Others) -> None:
         self.spec, self.name = spec, spec.name
-        self.machine = Machine(spec.restart, spec.stop)
+        self.machine = Machine(spec.restart, spec.stop, readiness=spec.ready, health=spec.health)
+        self.status_text = ""
         self.cgroup: Cgroup | None = None
         self.reading = Reading()  # the last of the latest run
         self.memory = Memory()
         self.settled = trio.Event()
         self.settled_as: State | None = None
-        self._ports = ports
+        self.booted = False
+        self._ports, self._others = ports, others
         # Unbounded: what may come in is bounded by what was asked for, and who delivers must not wait.
-        self._inbox, self._receive = trio.open_memory_channel[Ask | Message](math.inf)
+        self._inbox, self._receive = trio.open_memory_channel[Ask | Message | Nudge](math.inf)
         self._own: deque[Event] = deque()
         self._pending: deque[Effect] = deque()
         self._asks: list[Ask] = []
@@ -100,10 +102,16 @@ class Keeper:
         self._deadline, self._serial = math.inf, 0
         self._attached = 0
         self._heard = False
-        self._booted = False
+        self._nudged = False
 
     def put(self, item: Ask | Message) -> None:
         self._inbox.send_nowait(item)
+
+    def nudge(self) -> None:
+        """What stands in its way may have changed."""
+        if not self._nudged:
+            self._nudged = True
+            self._inbox.send_nowait(Nudge())
 
     def recall(self) -> None:
         """Take up what an earlier supervisor knew."""
@@ -112,12 +120,22 @@ class Keeper:
             if entry is None:
                 return
             then = self._ports.clock() - max(0.0, self._ports.wall() - entry.saved_at)
-            machine = restore(self.spec.restart, self.spec.stop, entry.content.get("machine"), then)
+            machine = restore(self.spec, entry.content.get("machine"), then)
         except (OSError, ValueError) as error:
             self._say("warning", "supervisor.ledger_ignored", error=str(error))
             return
         self.machine = machine
         self.memory.take_up(entry.content.get("memory"))
+
+    def redeclare(self, spec: Container) -> None:
+        """Go by this from now on, also while it runs. No step is under way: a step waits for nothing."""
+        self.spec = spec
+        self.machine = redeclare(self.machine, spec)
+        if self.machine.state == "running" and self.machine.pid is not None:
+            with self._guard("probing it"):
+                self._ports.probes.attach(
+                    spec, self.machine.run, self.machine.pid, self.cgroup, self.machine.ready
+                )
 
     async def run(self) -> None:
         while True:
@@ -138,10 +156,10 @@ class Keeper:
                 self._answers.pop().answered.set()
             await self._take(await self._next())
 
-    async def _next(self) -> Ask | Message | Event:
+    async def _next(self) -> Ask | Message | Nudge | Event:
         if self._own:
             return self._own.popleft()
-        item: Ask | Message | Event = TimerFired(self._serial)
+        item: Ask | Message | Nudge | Event = TimerFired(self._serial)
         with trio.move_on_at(self._deadline) as alarm:
             item = await self._receive.receive()
         if alarm.cancelled_caught:
@@ -150,14 +168,13 @@ class Keeper:
 
     # ── heard ──────────────────────────────────────────────────────────────────────────
 
-    async def _take(self, item: Ask | Message | Event) -> None:
+    async def _take(self, item: Ask | Message | Nudge | Event) -> None:
         match item:
             case Ask():
-                if item.event == StartAsked("boot"):
-                    self._boot()
-                self._asks.append(item)
-                self.memory.operator = item.by
-                self._step(item.event)
+                self._asked(item)
+            case Nudge():
+                self._nudged = False
+                self._look()
             case Started():
                 self._started(item)
             case NotStarted(_, run, at, errno, path, hint):
@@ -166,14 +183,26 @@ class Keeper:
                 self._step(LaunchFailed(run, at, errno, path, hint))
             case Ended():
                 await self._ended(item)
-            case BecameReady() | Probed() | WatchdogMissed() | Extended() | StatusTold():
-                pass
+            case StatusTold(_, run, text):
+                self.status_text = text if run == self.machine.run else self.status_text
+            case BecameReady() | Probed() | WatchdogMissed() | Extended():
+                self._step(HEARD[type(item)](item))
+            case TimerFired(serial) if wait := self._brake(serial):
+                self._step(Held(wait))
             case _:
                 self._step(item)
 
+    def _asked(self, ask: Ask) -> None:
+        if ask.event == StartAsked("boot"):
+            self._boot()
+        self._asks.append(ask)
+        if ask.event is not None:
+            self._step(ask.event, ask.by)
+        self._judge()
+
     def _boot(self) -> None:
         """The helper has told what it knows: a run that it did not name is nowhere."""
-        self._booted = True
+        self.booted = True
         if self.machine.state in LIVE and not self._heard:
             self._step(Vanished(self.machine.run))
         elif self.machine.state in RESTING and self.machine.run:
@@ -187,6 +216,11 @@ class Keeper:
         self.cgroup = message.cgroup
         self._attach(message.run, message.cgroup)
         self._step(Launched(message.run, message.pid, message.launch_ms, message.adopted))
+        if self.machine.state == "running":
+            with self._guard("probing it"):
+                self._ports.probes.attach(
+                    self.spec, message.run, message.pid, message.cgroup, self.machine.ready
+                )
 
     async def _ended(self, message: Ended) -> None:
         self._learn(message.run)
@@ -225,18 +259,44 @@ class Keeper:
 
     # ── decided ────────────────────────────────────────────────────────────────────────
 
-    def _step(self, event: Event) -> None:
+    def _brake(self, serial: int) -> float:
+        due = self.machine.state == "backoff" and serial == self.machine.timer
+        return self._others.brake(self.name) if due else 0.0
+
+    def _step(self, event: Event, by: Operator | None = None) -> None:
+        self._look()
+        self._decide(event, by)
+
+    def _look(self) -> None:
+        """What stands in its way, as it is now: nothing is decided on old news."""
+        unmet = self._others.unmet(self.name)
+        if unmet is not None and unmet != self.machine.unmet:
+            self._decide(Dependencies(unmet))
+
+    def _decide(self, event: Event, by: Operator | None = None) -> None:
         before, now = self.machine, self._ports.clock()
+        self.memory.operator = by
         self.machine, effects = step(before, event, now, self._ports.uniform())
         self._pending.extend(effects)
         self.memory.note(
             before, self.machine, event, effects, now=now, wall=self._ports.wall(), reading=self.reading
         )
         if self.machine.run != before.run:
-            self.reading = Reading()
-        if self.machine != before or effects:
+            self.reading, self.status_text = Reading(), ""
+        if before.state == "running" and self.machine.state != "running":
+            with self._guard("ending its probes"):
+                self._ports.probes.detach(self.name)
+        if effects or replace(self.machine, unmet=before.unmet) != before:
             self._save(now)
-        if self._booted and self.machine.state not in {"waiting", "starting"} and not self.settled.is_set():
+        self._judge()
+        self._others.changed(self.name, before, event, effects)
+
+    def _judge(self) -> None:
+        blocked = any(wait.blocked for wait in self.machine.unmet)
+        begun = self.machine.state not in {"waiting", "starting"} or (
+            self.machine.state == "waiting" and blocked
+        )
+        if self.booted and begun and not self.settled.is_set():
             self.settled_as = self.machine.state
             self.settled.set()
         self._answers += [ask for ask in self._asks if ask.holds(self.machine)]

@@ -8,7 +8,8 @@ record, with the operator's uid and PID, before it is begun.
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,15 +21,19 @@ from supervisor.core.operator import Operator
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError, RequestError
 from supervisor.supervise.ask import Ask, answer, anything, decided, rests, stopped, within
-from supervisor.supervise.container import Keeper, Ports
+from supervisor.supervise.container import Keeper
 from supervisor.supervise.ledger import Ledger
-from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, Output
+from supervisor.supervise.order import Order
+from supervisor.supervise.outside import Ports
+from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, NoProbes, Output, Probes
 from supervisor.supervise.signals import number
 from supervisor.supervise.status import inspect, status
 from supervisor.supervise.why import why
 
 #: What other rooms record and history keeps.
 HISTORY = frozenset({"cgroup.throttled", "memory.oom_kill", "hook.failed"})
+#: A container that is first seen so could not be started.
+UNSTARTED = frozenset({"waiting", "backoff", "failed"})
 
 
 class Fleet:
@@ -46,9 +51,16 @@ class Fleet:
         clock: Callable[[], float] = trio.current_time,
         wall: Callable[[], float] = time.time,
         uniform: Callable[[], float] = random.random,
+        probes: Probes | None = None,
     ) -> None:
-        self._ports = Ports(launcher, output, kernel, journal, ledger, clock, wall, uniform)
-        self._keepers = {spec.name: Keeper(spec, self._ports) for spec in configuration.containers}
+        self._ports = Ports(
+            launcher, output, kernel, journal, ledger, clock, wall, uniform, probes or NoProbes()
+        )
+        self._keepers: dict[str, Keeper] = {}
+        self._order = Order(self._keepers)
+        for spec in configuration.containers:
+            self._keepers[spec.name] = Keeper(spec, self._ports, self._order)
+        self._order.arrange()
         self._closing = False
         self._cpus = os.cpu_count() or 1
         self._stopper: Operator | None = None
@@ -59,6 +71,7 @@ class Fleet:
         """Keep all containers until cancelled; what an earlier supervisor knew is read first."""
         for keeper in self._keepers.values():
             keeper.recall()
+        self._order.recall()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for keeper in self._keepers.values():
@@ -68,8 +81,10 @@ class Fleet:
 
     def make(self, spec: Container) -> Keeper:
         """A keeper of one more container, which knows what is remembered of it."""
-        keeper = self._keepers[spec.name] = Keeper(spec, self._ports)
+        keeper = self._keepers[spec.name] = Keeper(spec, self._ports, self._order)
         keeper.recall()
+        keeper.booted = True
+        self._order.arrange()
         return keeper
 
     def keep(self, keeper: Keeper) -> None:
@@ -84,6 +99,18 @@ class Fleet:
         del self._keepers[keeper.name]
         self._scopes.pop(keeper.name).cancel()
         keeper.settled.set()
+        self._order.arrange()
+
+    def change(self, keeper: Keeper, spec: Container) -> None:
+        """Go by this from now on."""
+        keeper.redeclare(spec)
+        self._order.arrange()
+
+    @asynccontextmanager
+    async def down(self, keeper: Keeper) -> AsyncIterator[None]:
+        """Within, nothing that requires it lives."""
+        async with self._order.down(keeper.name):
+            yield
 
     def deliver(self, message: Message) -> None:
         keeper = self._keepers.get(message.name)
@@ -102,15 +129,16 @@ class Fleet:
 
     async def boot(self) -> None:
         """Ask for every container; to be called once the helper has told what already lives."""
-        for keeper in self._keepers.values():
-            keeper.put(Ask(StartAsked("boot"), anything))
+        self._order.boot()
+        for name in self._order.in_start_order():
+            self._keepers[name].put(Ask(StartAsked("boot"), anything))
 
     async def settled(self) -> list[str]:
         """Once every container has been started the first time: the names of those that could not be."""
         keepers = list(self._keepers.values())
         for keeper in keepers:
             await keeper.settled.wait()
-        return [one.name for one in keepers if one.settled_as in {"backoff", "failed"}]
+        return [one.name for one in keepers if one.settled_as in UNSTARTED]
 
     # ── asked ──────────────────────────────────────────────────────────────────────────
 
@@ -143,9 +171,16 @@ class Fleet:
     async def shutdown(self, now: bool = False) -> None:
         """Stop all and return when all rest; `now` kills, also what an earlier call waits for."""
         self._closing = True
+
+        async def stop(keeper: Keeper) -> None:
+            await answer(keeper, Ask(StopAsked("supervisor"), rests, self._stopper))
+
+        if not now:
+            await self._order.close(stop)
+            return
         asks = []
         for keeper in self._keepers.values():
-            asks.append(Ask(StopAsked("supervisor-now" if now else "supervisor"), rests, self._stopper))
+            asks.append(Ask(StopAsked("supervisor-now"), rests, self._stopper))
             keeper.put(asks[-1])
         for ask in asks:
             await ask.answered.wait()
@@ -163,7 +198,10 @@ class Fleet:
         self._refuse_if_helpless()
 
     def arrange(self, order: Sequence[str]) -> None:
-        self._keepers = {name: self._keepers[name] for name in order if name in self._keepers}
+        kept = {name: self._keepers[name] for name in order if name in self._keepers}
+        self._keepers.clear()
+        self._keepers.update(kept)
+        self._order.arrange()
 
     # ── known ──────────────────────────────────────────────────────────────────────────
 
@@ -261,18 +299,26 @@ class Fleet:
     async def begin(
         self, keeper: Keeper, event: StartAsked | RestartAsked, by: Operator | None = None
     ) -> None:
-        """Returns when it runs."""
-        machine = await answer(keeper, Ask(event, decided, by))
+        """Returns when it runs and is ready; what it requires is started too."""
+        for name in self._order.required(keeper.name):
+            await answer(self._keepers[name], Ask(StartAsked("dependant"), anything, by))
+        if isinstance(event, RestartAsked):
+            async with self._order.down(keeper.name):
+                machine = await answer(keeper, Ask(event, decided, by))
+        else:
+            machine = await answer(keeper, Ask(event, decided, by))
         if machine.state == "running":
             return
         why = keeper.memory.launch_failure or machine.reason or f"it is {machine.state}"
         if machine.state == "stopped":
             why = "it was stopped meanwhile"
-        again = "; it will be tried again" if machine.state == "backoff" else ""
+        later = {"backoff": "; it will be tried again", "waiting": "; it starts once that has changed"}
+        again = later.get(machine.state, "")
         raise RequestError("failed", f"{keeper.name} did not start: {why}{again}")
 
     async def _stop(self, keeper: Keeper, event: StopAsked, by: Operator | None) -> None:
-        machine = await answer(keeper, Ask(event, stopped, by))
+        async with self._order.down(keeper.name):
+            machine = await answer(keeper, Ask(event, stopped, by))
         if machine.state not in RESTING:
             raise RequestError("conflict", f"{keeper.name} was asked to start again before it had stopped")
 

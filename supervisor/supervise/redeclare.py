@@ -1,7 +1,6 @@
 """What a reload does to one container: one more, one less, by other rules, anew. Each returns when it is done."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from supervisor.core.events import RestartAsked, StartAsked, StopAsked
 from supervisor.core.machine import LIVE
@@ -25,7 +24,8 @@ async def add(fleet: Fleet, spec: Container) -> None:
 async def remove(fleet: Fleet, launcher: Launcher, name: str) -> None:
     """End a container for good; its records and what is remembered of its runs stay."""
     keeper = fleet.keepers[name]
-    await answer(keeper, Ask(StopAsked("configuration"), rests))
+    async with fleet.down(keeper):
+        await answer(keeper, Ask(StopAsked("configuration"), rests))
     try:
         await launcher.remove(name)  # also of one that had long come to rest: the helper forgets it then
     except HelperError as error:
@@ -36,9 +36,7 @@ async def remove(fleet: Fleet, launcher: Launcher, name: str) -> None:
 
 def change(fleet: Fleet, spec: Container) -> None:
     """Go by this from now on. No step of the machine is under way: none waits for anything."""
-    keeper = fleet.keepers[spec.name]
-    keeper.spec = spec
-    keeper.machine = replace(keeper.machine, restart=spec.restart, stop=spec.stop)
+    fleet.change(fleet.keepers[spec.name], spec)
 
 
 async def renew(fleet: Fleet, name: str) -> None:

@@ -30,8 +30,12 @@ def status(keeper: Keeper, latest: Reading | None, waiting: int, now: float) -> 
     return {
         "name": keeper.name,
         "state": machine.state,
-        "ready": machine.state == "running",
-        "healthy": None,
+        "ready": machine.state == "running" and machine.ready,
+        "healthy": machine.healthy,
+        "waits_for": [{"name": wait.name, "why": wait.why} for wait in machine.unmet]
+        if machine.state == "waiting"
+        else [],
+        "status_text": keeper.status_text,
         "pid": machine.pid,
         "run": machine.run,
         "restarts": machine.restarts,

@@ -116,7 +116,7 @@ class Running:
     # ── started and stopped ────────────────────────────────────────────────────────────
 
     def start(self, *, before: Callable[[], None] | None = None) -> None:
-        """Begin `supervisor start` and return once every container has been started the first time."""
+        """Begin `supervisor start` and return once every container has been started the first time, or waits for others."""
         with self.said.open("ab") as said:
             self.process = subprocess.Popen(
                 [*self.program, "start", f"{self.configs}/"],
@@ -130,7 +130,10 @@ class Running:
             )
         self.until_answering()
         self.until(
-            lambda: all(one["state"] not in {"waiting", "starting"} for one in self.status()), "started"
+            lambda: all(
+                one["state"] not in {"waiting", "starting"} or one["waits_for"] for one in self.status()
+            ),
+            "started",
         )
 
     def until_answering(self) -> None:

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 from supervisor.config.cgroup import FILES
-from supervisor.config.container import CONTAINER, DEPENDS, OUTPUT
+from supervisor.config.container import CONTAINER, OUTPUT
+from supervisor.config.depends import DEPENDS
 from supervisor.config.groups import GROUP
 from supervisor.config.hooks import ON
 from supervisor.config.mounts import KEYS as MOUNT

@@ -10,7 +10,6 @@ from supervisor.errors import ConfigError
 WEB = '[container.web]\nrootfs = "host"\nuserns = "host"\ncommand = ["/bin/true"]\n'
 
 REFUSED = [
-    ("depends.after = ['db']\n" + WEB.replace("web", "db"), 5, "container.web.depends"),
     ("ready.type = 'notify'", 5, "container.web.ready"),
     ("health = { type = 'exec', command = ['/bin/true'] }", 5, "container.web.health"),
     ("[group.app]\nmembers = ['web']", 5, "group.app"),
@@ -26,6 +25,8 @@ ACCEPTED = [
     "[supervisor.logs]\ncompress = 'none'",
     "[supervisor.logs]\nsegment = '1MiB'",
     "seccomp = 'default'",
+    "depends.after = ['db']\n" + WEB.replace("web", "db"),
+    "depends = { after = { db = 'succeeded' }, requires = ['db'] }\n" + WEB.replace("web", "db"),
 ]
 
 

@@ -1,10 +1,11 @@
 """The laws of the lifecycle, over thousands of steps against a model of what really lives.
 
-MODOKI_LONG=1 takes a hundred times as many.
+HYPOTHESIS_PROFILE=long takes hundreds of thousands of steps.
 """
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -12,12 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from supervisor.core.events import (
+    BecameReady,
+    Dependencies,
     Event,
     Exited,
+    Extended,
+    GivenUp,
+    Held,
     Kill,
     Launch,
     Launched,
     LaunchFailed,
+    Probed,
     Record,
     Remove,
     RestartAsked,
@@ -27,12 +34,14 @@ from supervisor.core.events import (
     StopAsked,
     TimerFired,
     Vanished,
+    Wait,
+    WatchdogMissed,
 )
 from supervisor.core.lifecycle import TABLE, step
 from supervisor.core.machine import ANNOUNCED, LIVE, Machine, restore, resume, snapshot
-from supervisor.core.spec import Backoff, Limit, Restart, Stop
+from supervisor.core.spec import Backoff, Container, Health, Limit, Ready, Restart, Stop
 
-LONG = os.environ.get("MODOKI_LONG") == "1"
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
 restarts = st.builds(
     Restart,
@@ -41,6 +50,20 @@ restarts = st.builds(
     backoff=st.just(Backoff()),
     reset_after=st.sampled_from([0.0, 10.0]),
     limit=st.none() | st.builds(Limit, st.integers(1, 4), st.just(60.0)),
+)
+readiness = st.none() | st.builds(Ready, st.sampled_from(["tcp", "notify"]), st.just("a:1"), st.just(3.0))
+health = st.none() | st.builds(
+    Health,
+    st.just("tcp"),
+    st.just("a:1"),
+    retries=st.integers(1, 3),
+    start_period=st.sampled_from([0.0, 4.0]),
+    action=st.sampled_from(["restart", "none"]),
+)
+waits = st.lists(
+    st.builds(Wait, st.sampled_from(["db", "mq"]), st.just("is not ready yet"), st.booleans(), st.booleans()),
+    max_size=2,
+    unique_by=lambda wait: wait.name,
 )
 unit = st.floats(0, 1, exclude_max=True)
 askers = st.sampled_from(["operator", "supervisor", "supervisor-now"])
@@ -60,9 +83,9 @@ class World(RuleBasedStateMachine):
         self.held = False
         self.timer: tuple[int, float] | None = None
 
-    @initialize(restart=restarts)
-    def configure(self, restart: Restart) -> None:
-        self.machine = Machine(restart=restart, stop=Stop("SIGTERM", 10.0))
+    @initialize(restart=restarts, ready=readiness, health=health)
+    def configure(self, restart: Restart, ready: Ready | None, health: Health | None) -> None:
+        self.machine = Machine(restart, Stop("SIGTERM", 10.0), readiness=ready, health=health)
 
     def tell(self, event: Event, u: float = 0.5) -> None:
         before = self.machine
@@ -77,7 +100,7 @@ class World(RuleBasedStateMachine):
         assert len(records) == len(set(records)) <= 2
         for effect in effects:
             self.obey(effect)
-        rests = self.machine.state in {"exited", "failed", "stopped"}
+        rests = self.machine.state in {"waiting", "exited", "failed", "stopped"}
         came_to_rest = rests and (before.state in LIVE or before.state == "backoff")
         assert effects.count(Remove()) == int(came_to_rest)
 
@@ -87,6 +110,7 @@ class World(RuleBasedStateMachine):
                 assert not self.alive, "two live runs"
                 assert not self.launching, "two launches"
                 assert not self.held, "launched after a stop"
+                assert not self.machine.unmet, "launched before what it depends on"
                 assert run == self.latest + 1, "run numbers follow one another"
                 self.launching, self.latest = {run}, run
             case Signal(run, _) | Kill(run):
@@ -109,6 +133,26 @@ class World(RuleBasedStateMachine):
         self.tell(StopAsked(by))
         assert self.machine.state not in {"waiting", "starting", "running", "backoff"}
 
+    @rule(unmet=waits)
+    def what_it_depends_on_changes(self, unmet: list[Wait]) -> None:
+        running = self.machine.state in {"starting", "running"}
+        self.tell(Dependencies(tuple(unmet)))
+        assert self.machine.unmet == tuple(unmet)
+        if running and any(wait.required for wait in unmet):
+            assert self.machine.state == "stopping"
+
+    @rule()
+    def its_group_fails(self) -> None:
+        self.held = self.held or self.machine.state not in {"exited", "failed", "stopped"}
+        self.tell(GivenUp("group app: 3 failures"))
+        assert self.machine.state in {"stopping", "exited", "failed", "stopped"}
+
+    @precondition(lambda self: self.machine.state == "backoff")
+    @rule(delay=st.sampled_from([0.0, 0.5]))
+    def the_brake_holds_it(self, delay: float) -> None:
+        self.tell(Held(delay))
+        assert self.machine.state == "backoff"
+
     @rule()
     def restart(self) -> None:
         self.held = False
@@ -121,6 +165,30 @@ class World(RuleBasedStateMachine):
     def launched(self, adopted: bool) -> None:
         self.alive, self.launching = self.launching, set()
         self.tell(Launched(self.latest, 100 + self.latest, 1.0, adopted))
+
+    @rule(ok=st.booleans())
+    def probed(self, ok: bool) -> None:
+        before = self.machine
+        self.tell(Probed(before.run, ok, "refused"))
+        if self.machine.state != before.state:
+            assert not ok
+            assert before.ready
+            assert before.health is not None
+            assert before.failing + 1 == before.health.retries
+            assert before.started_at is not None
+            assert self.now - before.started_at >= before.health.start_period
+
+    @rule()
+    def says_that_it_is_ready(self) -> None:
+        self.tell(BecameReady(self.machine.run))
+
+    @rule()
+    def misses_its_watchdog(self) -> None:
+        self.tell(WatchdogMissed(self.machine.run, 2.0))
+
+    @rule(seconds=st.sampled_from([0.0, 9.0]))
+    def asks_for_time(self, seconds: float) -> None:
+        self.tell(Extended(self.machine.run, seconds))
 
     @precondition(lambda self: self.launching)
     @rule(
@@ -177,7 +245,16 @@ class World(RuleBasedStateMachine):
     def the_supervisor_is_killed_and_comes_back(self, shift: float) -> None:
         data = json.loads(json.dumps(snapshot(self.machine, self.now)))
         self.now += shift
-        back = restore(self.machine.restart, self.machine.stop, data, self.now)
+        spec = Container(
+            "a",
+            "/",
+            ("x",),
+            restart=self.machine.restart,
+            stop=self.machine.stop,
+            ready=self.machine.readiness,
+            health=self.machine.health,
+        )
+        back = restore(spec, data, self.now)
         if not shift:
             again = json.loads(json.dumps(snapshot(back, self.now)))
             assert {**again, "history": 0, "due_in": 0, "age": 0} == {
@@ -186,7 +263,7 @@ class World(RuleBasedStateMachine):
                 "due_in": 0,
                 "age": 0,
             }
-        self.machine, self.timer = back, None
+        self.machine, self.timer = replace(back, unmet=self.machine.unmet), None
         for effect in resume(back, self.now):
             self.obey(effect)
 
@@ -198,7 +275,19 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def what_nothing_else_wakes_has_a_timer(self) -> None:
-        assert (self.machine.due is not None) == (self.machine.state in {"backoff", "stopping"})
+        unready = self.machine.state == "running" and not self.machine.ready
+        assert (self.machine.due is not None) == (unready or self.machine.state in {"backoff", "stopping"})
+
+    @invariant()
+    def only_what_runs_is_ready_or_healthy(self) -> None:
+        if self.machine.state not in {"running", "stopping"}:
+            assert not self.machine.ready
+            assert self.machine.healthy is None
+
+    @invariant()
+    def it_waits_only_for_something(self) -> None:
+        if self.machine.state == "waiting" and self.machine.by:
+            assert self.machine.unmet
 
     @invariant()
     def what_runs_has_a_pid_and_a_beginning(self) -> None:

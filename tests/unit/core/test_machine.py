@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from supervisor.core.events import SetTimer
 from supervisor.core.machine import VERSION, Exit, Machine, adopt, restore, resume, snapshot
 from supervisor.core.restart import History
-from supervisor.core.spec import Restart, Stop
+from supervisor.core.spec import Container, Stop
 
+SPEC = Container("a", "/", ("x",))
 BUSY = Machine(
     state="backoff",
     run=7,
@@ -25,7 +26,7 @@ BUSY = Machine(
 
 
 def back(data: Any, then: float) -> Machine:
-    return restore(Restart(), Stop(), data, then)
+    return restore(SPEC, data, then)
 
 
 def test_a_snapshot_restores_to_the_same_machine() -> None:
@@ -45,7 +46,10 @@ def test_a_timer_is_armed_again_for_what_is_left_of_it() -> None:
 
 
 def test_the_policy_is_the_one_of_the_files_not_of_the_snapshot() -> None:
-    assert restore(Restart("never"), Stop("SIGINT"), snapshot(BUSY, 0.0), 0.0).stop.signal == "SIGINT"
+    assert (
+        restore(Container("a", "/", ("x",), stop=Stop("SIGINT")), snapshot(BUSY, 0.0), 0.0).stop.signal
+        == "SIGINT"
+    )
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(

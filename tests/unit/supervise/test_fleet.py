@@ -221,6 +221,8 @@ def test_status_shows_the_object_that_is_promised_and_is_json(stage: "Stage", ma
             },
             "memory": {"current": None, "max": None, "oom_kill": None},
             "output_waiting": 7,
+            "waits_for": [],
+            "status_text": "",
         }
         assert json.loads(json.dumps(fleet.inspect("web")))["configuration"]["command"] == ["/bin/web"]
 

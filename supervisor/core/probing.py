@@ -1,0 +1,50 @@
+"""What probes say of a run: whether it is ready in time, healthy, and feeds its watchdog.
+
+Laws:
+- Failures count from the moment the run is ready, and not before start_period is over.
+- Health is recorded when it changes, not at each probe: health.failed after `retries` failures
+  in a row, health.recovered at the first success after that.
+"""
+
+from dataclasses import replace
+
+from supervisor.core.ending import fail
+from supervisor.core.events import Probed, TimerFired, WatchdogMissed
+from supervisor.core.facts import record, uptime
+from supervisor.core.machine import Machine, Moment
+from supervisor.core.starting import Step
+
+
+def expire(machine: Machine, _event: TimerFired, at: Moment) -> Step:
+    assert machine.readiness is not None  # or no timer would run
+    return fail(machine, "readiness", f"not ready in time: {machine.readiness.timeout:g} s", at)
+
+
+def probe(machine: Machine, event: Probed, at: Moment) -> Step:
+    health = machine.health
+    if health is None or not machine.ready:
+        return machine, ()
+    if event.ok:
+        return _succeeded(machine)
+    if uptime(machine, at) < health.start_period:
+        return machine, ()
+    new = replace(machine, failing=machine.failing + 1)
+    if machine.healthy is False or new.failing < health.retries:
+        return new, ()
+    new = replace(new, healthy=False)
+    told = record(new, "warning", "health.failed", failures=new.failing, why=event.why, action=health.action)
+    if health.action == "none":
+        return new, (told,)
+    new, effects = fail(new, "health", f"unhealthy: {event.why}", at)
+    return new, (told, *effects)
+
+
+def _succeeded(machine: Machine) -> Step:
+    new = replace(machine, healthy=True, failing=0)
+    if machine.healthy is False:
+        return new, (record(new, "info", "health.recovered", failures=machine.failing),)
+    return new, ()
+
+
+def miss(machine: Machine, event: WatchdogMissed, at: Moment) -> Step:
+    return fail(machine, "watchdog", f"no WATCHDOG=1 for {event.seconds:g} s", at)
