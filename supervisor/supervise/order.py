@@ -107,8 +107,9 @@ class Order:
                 going.append(each)
                 self._going[each] += 1
                 self.wake(each)
-                for requirer in self._graph.requirers[each]:
-                    await settle(self._keepers[requirer], order.is_down)
+                for requirer in self._graph.requirers.get(each, ()):
+                    if requirer in self._keepers:  # or it has been removed meanwhile
+                        await settle(self._keepers[requirer], order.is_down)
             yield
         finally:
             self._going.subtract(going)

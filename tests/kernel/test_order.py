@@ -1,5 +1,5 @@
 """Holds of a running supervisor: containers start after what they depend on and stop before it, go down with what they
-require, and come back with it; a group restarts as its strategy says.
+require, and come back with it.
 """
 
 import os
@@ -59,24 +59,9 @@ def test_what_requires_a_container_goes_down_with_it_and_comes_back_with_it(supe
 
 
 def test_a_service_waits_for_its_job_and_says_so_when_that_fails(supervise: Supervise) -> None:
-    running = (
-        supervise(
-            {
-                "web": shell(FOREVER, depends={"after": {"migrate": "succeeded"}}),
-                "migrate": shell(
-                    "test -e /tmp/schema || { touch /tmp/schema; exit 3; }", rootfs_mode="persistent"
-                ),
-            }
-        )
-        if False
-        else supervise.prepare(
-            {
-                "web": shell(FOREVER, depends={"after": {"migrate": "succeeded"}}),
-                "migrate": shell("exit 3"),
-            }
-        )
+    running = supervise(
+        {"web": shell(FOREVER, depends={"after": {"migrate": "succeeded"}}), "migrate": shell("exit 3")}
     )
-    running.start_without_waiting()
     said = running.event("container.waiting", "web", level="warning")
     assert said["for"] == ["migrate"]
     assert running.of("web")["waits_for"] == [{"name": "migrate", "why": "has not ended well (it is exited)"}]
