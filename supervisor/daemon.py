@@ -22,7 +22,7 @@ import trio
 
 from supervisor import __version__
 from supervisor.api import handlers, reading, server
-from supervisor.api.operators import Operators
+from supervisor.api.operators import Operators, Peer
 from supervisor.api.schema import Info
 from supervisor.core.operator import Operator
 from supervisor.core.readings import Cgroup
@@ -235,6 +235,13 @@ class _Daemon:
                 self.journal.record(
                     "error", "launcher.not_removed", report.name, errno=report.errno, path=report.path
                 )
+        elif report.what == "visited":
+            # The helper hears its own user only, whom it calls 0.
+            operator = self.opened.operators.operator(Peer(0, report.pid, frozenset()))
+            self.journal.record(
+                "info", "operator.exec", report.name, report.run,
+                operator=operator._asdict(), command=report.path,
+            )  # fmt: skip
         else:
             self.adopted += report.adopted
             self.fleet.deliver(_message(report))

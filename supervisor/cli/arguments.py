@@ -14,7 +14,6 @@ LATER = {
     "why": "how and why the runs of a container ended",
     "plan": "what a reload would change",
     "reload": "apply what has changed in the configuration",
-    "exec": "run a command inside a container",
     "top": "a live view",
 }
 
@@ -92,6 +91,9 @@ def _lifecycle(add: Any, shared: Parser) -> None:
     kill.add_argument(
         "-s", "--signal", default="SIGTERM", metavar="SIG", help="name or number (default SIGTERM)"
     )
+    execute = add("exec", "run a command inside a container, confined as its service is", shared)
+    execute.add_argument("name", metavar="NAME")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments")
 
 
 def _reading(add: Any, reading: Parser) -> None:

@@ -91,6 +91,10 @@ def _dispatch(arguments: Namespace, where: str | None) -> int:
         from supervisor.cli import records
 
         return records.run(arguments, where)
+    if command == "exec":
+        from supervisor.cli import execute
+
+        return execute.run(arguments, where)
     from supervisor.cli import containers
 
     return containers.run(arguments, where)

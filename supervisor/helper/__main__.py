@@ -73,6 +73,7 @@ def _tidy(runtime_dir: str) -> None:
     """Leave the lock and the daemon's ledger (run numbers, history), and what others put there."""
     for name, remove in (
         ("api.sock", os.unlink),
+        ("exec.sock", os.unlink),
         ("capture.intent", os.unlink),
         ("root", os.rmdir),
         ("containers", os.rmdir),

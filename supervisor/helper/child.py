@@ -91,15 +91,19 @@ class StepError(Exception):
     """A step failed; args are (stage, errno, path, call)."""
 
 
-def _fail(report: socket.socket, stage: str, error: BaseException) -> NoReturn:
+def failure_of(stage: str, error: BaseException) -> dict[str, object]:
+    """What to say of a failure; `stage` unless a step has its own."""
     if isinstance(error, StepError):
         stage, number, path, call = error.args
     elif isinstance(error, OSError):
         number, path, call = error.errno or 0, "", ""
     else:
         number, path, call = 0, f"{type(error).__name__}: {error}", ""
-    message = {"stage": stage, "errno": number, "path": path[-1024:], "call": call}
+    return {"stage": stage, "errno": number, "path": path[-1024:], "call": call}
+
+
+def _fail(report: socket.socket, stage: str, error: BaseException) -> NoReturn:
     try:
-        report.send(json.dumps(message).encode())
+        report.send(json.dumps(failure_of(stage, error)).encode())
     finally:
         os._exit(FAILED)

@@ -1,12 +1,12 @@
 """The operations that steps name. By name, as data: there is no other way to one.
 
-What each does, and why it is safe, stands beside it in helper.build, hostview, devices and confine.
+What each does, and why it is safe, stands beside it in helper.build, hostview, devices, confine and entry.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from supervisor.helper import build, confine, devices, hostview
+from supervisor.helper import build, confine, devices, entry, hostview
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     # out of the container's sight
@@ -24,4 +24,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "bounding": confine.bounding, "become": confine.become, "capabilities": confine.capabilities,
     "no-new-privileges": confine.no_new_privileges, "workdir": confine.workdir,
     "filter": confine.filter_calls, "exec": confine.execute,
+    # into what lives already
+    "setns": entry.setns, "pipes": entry.pipes, "own-session": entry.own_session, "streams": entry.streams,
+    "terminal": entry.terminal,
 }  # fmt: skip

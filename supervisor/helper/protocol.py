@@ -6,15 +6,19 @@ a capability or a command. Decoding any bytes either gives one of the values bel
 ProtocolError.
 
 Root's own side, `Declared`, comes to the helper from the process that read the files as root,
-through a descriptor; the daemon never sends one.
+through a descriptor; the daemon never sends one. `Visit`, which does name a command, comes from root
+through a socket that the daemon has no part in.
 """
 
 import json
+import os
+import re
 from typing import NamedTuple
 
 from supervisor.errors import ProtocolError
 
 MAX = 4096
+VISIT_MAX = 65536
 _MAX_RUN = 1 << 53
 _MAX_SIGNAL = 64
 
@@ -75,6 +79,14 @@ class Report(NamedTuple):
     denied   name run path: a request that was not acted on, and why
     told     everything that lives or ended before this daemon came has been reported
     asked    path: "stop" | "stop-now" | "reload", a signal the helper got
+    visited  name run pid path: the operator whose process is pid runs the command path in it
+
+    To an operator who asked for a Visit, over exec.sock:
+
+    streams  the command's terminal, or else its stdin, stdout and stderr, come with it
+    refused  name run stage errno path hint: the command was not executed
+    denied   name path hint: nor even begun; path says why, hint is the code of a RequestError
+    ended    name run code signal: of the command itself
     """
 
     what: str
@@ -114,8 +126,8 @@ def decode_report(data: bytes) -> Report:
     return Report(**fields)
 
 
-def _object(data: bytes) -> dict:  # type: ignore[type-arg]  # JSON: checked key by key above
-    if len(data) > MAX:
+def _object(data: bytes, most: int = MAX) -> dict:  # type: ignore[type-arg]  # JSON: checked key by key
+    if len(data) > most:
         raise ProtocolError(f"message of {len(data)} bytes")
     try:
         fields = json.loads(data)
@@ -124,6 +136,53 @@ def _object(data: bytes) -> dict:  # type: ignore[type-arg]  # JSON: checked key
     if type(fields) is not dict:
         raise ProtocolError("not an object")
     return fields
+
+
+# ── operator → helper ──────────────────────────────────────────────────────────────────
+
+_VISIT = {"name": str, "argv": list, "tty": bool, "rows": int, "cols": int, "term": str}
+_TERM = re.compile(r"[A-Za-z0-9._+-]{0,64}")
+
+
+class Visit(NamedTuple):
+    """A command to run in a live container, as its service runs; with `tty` in a terminal of rows and cols,
+    whose kind the variable TERM tells.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    tty: bool = False
+    rows: int = 0
+    cols: int = 0
+    term: str = ""
+
+
+def decode_visit(data: bytes) -> Visit:
+    fields = _object(data, VISIT_MAX)
+    if fields.keys() != _VISIT.keys():
+        raise ProtocolError("wrong keys")
+    for key, kind in _VISIT.items():
+        if type(fields[key]) is not kind:
+            raise ProtocolError(f"{key} has the wrong type")
+    if not (0 <= fields["rows"] < 1 << 16 and 0 <= fields["cols"] < 1 << 16):
+        raise ProtocolError("number out of range")
+    if not _TERM.fullmatch(fields["term"]):
+        raise ProtocolError("term is not the name of a terminal")
+    if not fields["argv"] or not fields["argv"][0] or not all(map(_is_argument, fields["argv"])):
+        raise ProtocolError("argv is not a command")
+    return Visit(**fields | {"argv": tuple(fields["argv"])})
+
+
+def _is_argument(value: object) -> bool:
+    """Whether it can be handed to execve(2)."""
+    try:
+        return isinstance(value, str) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+
+
+def encode_visit(visit: Visit) -> bytes:
+    return json.dumps(visit._asdict()).encode()
 
 
 # ── root → helper ──────────────────────────────────────────────────────────────────────

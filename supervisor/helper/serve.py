@@ -13,13 +13,14 @@ from base64 import b64decode
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
-from supervisor.helper import policy
+from supervisor.helper import policy, visit
 from supervisor.helper.cell import EVENTS, Cell, Place, failure_of, refusal
 from supervisor.helper.daemon import Daemon
+from supervisor.helper.door import Door
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
 from supervisor.helper.steps import plan
-from supervisor.helper.subtree import Subtree
+from supervisor.helper.subtree import Subtree, end_by_force
 from supervisor.kernel import cgroup, process
 
 _HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -43,6 +44,7 @@ class Helper:
         self.daemon = Daemon(declared)
         self.detached = declared.ready >= 0
         self.poll = select.poll()
+        self.door = Door(declared.runtime_dir, self.poll)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
         self.wake = -1
         self.presses, self.interrupted, self.stop_wanted = 0, 0.0, ""
@@ -90,8 +92,17 @@ class Helper:
             self._on_daemon(event)
         elif descriptor in self.waiting:
             self._on_cell(self.waiting[descriptor])
+        elif self.door.knows(descriptor):
+            self._on_door(descriptor)
+
+    def _on_door(self, descriptor: int) -> None:
+        guest = self.door.hear(descriptor)
+        entered = visit.receive(guest, self.cells, stopping=self.stopping) if guest else None
+        if entered:
+            self.daemon.send(entered)
 
     def _on_signals(self) -> None:
+        self.door.unlock()
         for number in os.read(self.wake, 4096):
             if number == signal.SIGCHLD:
                 continue
@@ -177,7 +188,7 @@ class Helper:
         """What a helper that crashed left running is ours now; what is not declared any more is ended."""
         for name in self.tree.strangers(frozenset(self.cells)):
             leaf = self.tree.leaf(name, (("cpu", "", ""), ("pids", "", "")) if self.tree.layout.v1 else ())
-            _end_by_force(cgroup.Leaf(leaf.unified, {k: v for k, v in leaf.v1.items() if os.path.isdir(v)}))
+            end_by_force(cgroup.Leaf(leaf.unified, {k: v for k, v in leaf.v1.items() if os.path.isdir(v)}))
         for cell in self.cells.values():
             if cell.adopt() and cell.phase == policy.LIVE:
                 self._await(cell, cell.init_pidfd, select.POLLIN)
@@ -275,9 +286,10 @@ class Helper:
     def _exit(self) -> None:
         """End what still lives and leave nothing: no process, cgroup, FIFO or socket."""
         self.done = True
+        self.door.close()
         for cell in self.cells.values():
             if cell.phase != policy.IDLE:
-                _end_by_force(cell.leaf)
+                end_by_force(cell.leaf)
             cell.remove()
         if self.daemon.pid and not self.daemon.heard:
             os.kill(self.daemon.pid, signal.SIGKILL)
@@ -286,9 +298,3 @@ class Helper:
         if self.daemon.pid:
             os.waitpid(self.daemon.pid, 0)
         self.tree.close()
-
-
-def _end_by_force(leaf: cgroup.Leaf) -> None:
-    cgroup.end(leaf.unified)
-    for folder in leaf.folders:
-        cgroup.remove(folder)

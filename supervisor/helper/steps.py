@@ -13,7 +13,7 @@ before capabilities are; nothing follows them but no_new_privs, workdir, the fil
 
 from typing import NamedTuple
 
-from supervisor.helper.protocol import Bind, Launch
+from supervisor.helper.protocol import Bind, Launch, Visit
 from supervisor.kernel import mounts as m
 
 _SAFE = m.NOSUID | m.NODEV | m.NOEXEC
@@ -209,4 +209,50 @@ def confinement(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]
         Step("no_new_privileges", "no-new-privileges"),
         Step("workdir", "workdir", (launch.workdir,)),
         *filters,
+    )
+
+
+# ── a command in what lives already ────────────────────────────────────────────────────
+
+
+class VisitSteps(NamedTuple):
+    """`visitor` are the helper's child's, on its way in; `command` those of its own child, inside."""
+
+    visitor: tuple[Step, ...]
+    command: tuple[Step, ...]
+
+
+def visiting(launch: Launch, programs: tuple[bytes, ...], visit: Visit) -> VisitSteps:
+    """The container's cgroup and namespaces, then all that its service took before its own execve.
+
+    A terminal is opened by whom the command will be: by nothing that a hostile /dev could misuse.
+    """
+    names = (*launch.namespaces, *(("time",) if launch.time_offsets else ()))
+    taken = confinement(launch, programs)
+    confined = [step.op for step in taken].index("workdir") + 1
+    if visit.tty:
+        env = (
+            *(pair for pair in launch.env if pair[0] != "TERM"),
+            *((("TERM", visit.term),) if visit.term else ()),
+        )
+        terminal: tuple[Step, ...] = (Step("terminal", "terminal", (visit.rows, visit.cols)),)
+    else:
+        env, terminal = launch.env, ()
+    return VisitSteps(
+        (
+            Step("cgroup", "join"),
+            Step("keyring", "keyring"),
+            Step("namespaces", "setns", (names,)),
+            *(() if visit.tty else (Step("streams", "pipes"),)),
+        ),
+        (
+            Step("user", "lookup", (launch.user, launch.groups)),
+            Step("session", "own-session"),
+            *_rlimits(launch),
+            *(() if visit.tty else (Step("streams", "streams"),)),
+            *taken[:confined],
+            *terminal,
+            *taken[confined:],
+            Step("exec", "exec", (visit.argv, env)),
+        ),
     )

@@ -115,6 +115,13 @@ def _cure() -> str:
     return "start it with: systemd-run --scope -p Delegate=yes supervisor start …  (--user without root)"
 
 
+def end_by_force(leaf: cgroup.Leaf) -> None:
+    """End what lives in a leaf, wait for it, and take the leaf away."""
+    cgroup.end(leaf.unified)
+    for folder in leaf.folders:
+        cgroup.remove(folder)
+
+
 def _take_back(folder: str) -> None:
     """Undo `delegate`, so that the helper may return into `folder`; a root's may stay as they are."""
     if os.path.exists(f"{folder}/cgroup.type"):

@@ -67,6 +67,16 @@ def join(namespace: int, name: str) -> None:
     libc.setns(namespace, FLAGS[name])
 
 
+def join_those_of(pidfd: int, names: tuple[str, ...]) -> None:
+    """Enter the named namespaces of a process all at once, "mount" with its root as / and as working
+    directory; "pid" is for the next child (setns(2), Linux 5.8).
+    """
+    flags = 0
+    for name in names:
+        flags |= FLAGS[name]
+    libc.setns(pidfd, flags)
+
+
 def shift_time(proc: int, offsets: tuple[tuple[str, int], ...]) -> None:
     """A time namespace of one's own whose clocks ("monotonic", "boottime") are off by nanoseconds.
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.helper.operations import OPERATIONS
-from supervisor.helper.protocol import Bind, Launch
-from supervisor.helper.steps import Step, plan
+from supervisor.helper.protocol import Bind, Launch, Visit
+from supervisor.helper.steps import Step, plan, visiting
 from supervisor.kernel import mounts
 
 WORDS = st.sampled_from([*mounts.SET, *mounts.CLEAR, "size=65536", "mode=755"])
@@ -151,3 +151,50 @@ def test_proc_and_sys_are_the_kernels_own_and_sys_is_read_only(launch: Launch) -
     }
     assert made["/proc"][0] == "proc"
     assert made["/sys"][3] & mounts.RDONLY
+
+
+# ── a command in what lives already ────────────────────────────────────────────────────
+
+VISITS = st.builds(
+    Visit,
+    st.just("web"),
+    st.just(("/bin/ls",)),
+    st.booleans(),
+    st.just(24),
+    st.just(80),
+    st.sampled_from(["", "vt100"]),
+)
+
+
+@given(LAUNCHES, VISITS)
+def test_a_command_takes_every_step_that_its_service_took_in_the_same_order(
+    launch: Launch, visit: Visit
+) -> None:
+    service = plan(launch, FILTERS, rootless=False).service
+    programs = plan(launch, FILTERS, rootless=False).filters
+    steps = visiting(launch, programs, visit)
+    assert set(ops(steps.visitor + steps.command)) <= OPERATIONS.keys()
+    own = {"lookup", "own-session", "streams", "terminal"}
+    taken = [step for step in steps.command if step.op not in own]
+    assert taken[:-1] == [step for step in service if step.op not in {"session", "output"}][:-1]
+    assert (taken[-1].op, taken[-1].args[0]) == ("exec", visit.argv)
+
+
+@given(LAUNCHES, VISITS)
+def test_it_enters_every_namespace_its_container_has_but_the_users_which_comes_last(
+    launch: Launch, visit: Visit
+) -> None:
+    steps = visiting(launch, (), visit)
+    (entered,) = [step.args[0] for step in steps.visitor if step.op == "setns"]
+    assert {*entered} == {*launch.namespaces} | ({"time"} if launch.time_offsets else set())
+    assert ("userns" in ops(steps.command)) == (launch.ids >= 0)
+    assert ops(steps.visitor)[:3] == ["join", "keyring", "setns"]
+
+
+@given(LAUNCHES, VISITS)
+def test_a_terminal_is_opened_by_whom_the_command_will_be(launch: Launch, visit: Visit) -> None:
+    names = ops(visiting(launch, (b"program",), visit).command)
+    assert ("terminal" in names) == visit.tty == ("streams" not in names)
+    if visit.tty:
+        assert names.index("capabilities") < names.index("terminal")
+        assert names.index("terminal") < names.index("filter") or not launch.no_new_privileges
