@@ -19,6 +19,10 @@ from tests.escape.sandboxes import PROJECT, Said
 
 DEFAULT, STRICT, CRUN, BWRAP, NONE = "default", "strict", "crun", "bwrap", "no sandbox"
 SEVERITIES = ("high", "medium", "low")
+HOW = (
+    "crun runs what `crun spec` writes, without cgroups where it cannot have them (then they and their names are the "
+    "machine's); bwrap `--unshare-all --ro-bind ROOT / --proc /proc --dev /dev --tmpfs /tmp`; all as root."
+)
 SIGN = {"open": "**open**", "blocked": "blocked", "n/a": "n/a", "broken": "?"}
 
 
@@ -45,7 +49,8 @@ def failures(found: Mapping[str, Said]) -> list[str]:
     problems = [f"high, open in the default container: {name}" for name in openings(found[DEFAULT], "high")]
     problems += [f"open in the strict container: {name}" for name in openings(found[STRICT])]
     for rival in (CRUN, BWRAP):
-        better = openings(found[DEFAULT]) - openings(found[rival]) if rival in found else set()
+        blocked = {name for name, one in found.get(rival, {}).items() if one["result"] == "blocked"}
+        better = openings(found[DEFAULT]) & blocked
         problems += [f"blocked by {rival}, open in the default container: {name}" for name in better]
     return sorted(problems)
 
@@ -68,7 +73,7 @@ def markdown(found: Mapping[str, Said]) -> str:
     note = (
         f"{len(lack)} more checks are of what this kernel does not have (-). n/a: it cannot be asked there."
     )
-    lines += ["", note, "", _row("check", "severity", *found, "what would be wrong")]
+    lines += ["", note, HOW, "", _row("check", "severity", *found, "what would be wrong")]
     lines.append(_row(*["---"] * (len(found) + 3)))
     for severity in SEVERITIES:
         for name, one in found[NONE].items():

@@ -59,7 +59,14 @@ class Connection:
     @property
     def waiting_since(self) -> float:
         """Since when the peer has owed us bytes, or the reading of ours; infinity: it does not."""
-        return min(self._owed.values(), default=math.inf)
+        return min((since for what, since in self._owed.items() if not self._is_ours(what)), default=math.inf)
+
+    def _is_ours(self, what: str) -> bool:
+        """Whether only our next turn is waited for: the bytes are here, or more could be sent at once (poll(2))."""
+        wanted = {"bytes": select.POLLIN, "reading": select.POLLOUT}.get(what, 0)
+        poll = select.poll()
+        poll.register(self.stream.socket.fileno(), wanted)
+        return any(found & wanted for _, found in poll.poll(0))
 
     def drop(self) -> None:
         """End it now; for one that keeps us waiting."""

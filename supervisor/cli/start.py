@@ -155,7 +155,8 @@ def _become_helper(configuration: Configuration, account: _Account, lock: int, r
         uid=account.uid,
         gid=account.gid if os.geteuid() == 0 else 0,
         python=sys.executable,
-        spec=_memory("spec", msgspec.json.encode(configuration)),
+        # The profiles are compiled; the daemon has no use for them.
+        spec=_memory("spec", msgspec.json.encode(replace(configuration, seccomp=()))),
         ready=ready,
         lock=lock,
     )

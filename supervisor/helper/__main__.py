@@ -43,6 +43,7 @@ def main() -> int:
         namespaces.map_self_as_root(os.getuid(), os.getgid())
     else:
         caps.keep_only(_needed(declared.containers))
+    process.show_as(b"supervisor: helper")  # a container's PID 1 is its fork: no path of the host's
     process.set_undumpable()
     process.adopt_orphans()
     try:
@@ -86,5 +87,6 @@ def _tidy(runtime_dir: str) -> None:
 
 
 if __name__ == "__main__":
+    process.reset_signals()  # whoever started us may have ignored some; process.CHANGED is what we change
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     sys.exit(main())

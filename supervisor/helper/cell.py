@@ -24,7 +24,7 @@ from supervisor.helper import child, notes, policy
 from supervisor.helper.protocol import Launch, Report
 from supervisor.helper.steps import Steps
 from supervisor.helper.workplace import Workplace
-from supervisor.kernel import cgroup, namespaces
+from supervisor.kernel import cgroup, namespaces, process
 
 _CREDENTIALS = struct.Struct("3i")
 _NO_STATUS = (-1, -1)
@@ -84,7 +84,7 @@ class Cell:
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         # No handler of ours may run in the child; it takes back the default mask itself.
-        before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        before = process.block_signals()
         try:
             self.init, self.init_pidfd = cgroup.fork_into(
                 self.leaf, namespaces.clone_flag(self.launch.namespaces)
@@ -92,7 +92,7 @@ class Cell:
             if self.init == 0:
                 self._become_child(theirs)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            process.unblock_signals(before)
             theirs.close()
         self.report, self.phase = ours, policy.LAUNCHING
 
@@ -105,7 +105,7 @@ class Cell:
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
             )  # fmt: skip
-            child.inner(work, self.steps, fds, shim=self.launch.init)
+            child.first(work, self.steps, fds, shim=self.launch.init)
         finally:
             os._exit(child.FAILED)
 
@@ -141,6 +141,8 @@ class Cell:
             pid = _CREDENTIALS.unpack_from(extra[0][2])[0] if extra else 0
             if data == b"service":
                 self.service, self.service_pidfd = pid, notes.pidfd(pid)
+                # While it goes on: whoever comes after us knows of the run before anybody is told.
+                notes.write(self.folder, self.run, self.init, pid)
             else:
                 self.failure = json.loads(data)
 
@@ -152,7 +154,6 @@ class Cell:
         if self.failure is None and self.service:
             self.launch_ms = (time.monotonic() - self.began) * 1000
             self.phase = policy.LIVE
-            notes.write(self.folder, self.run, self.init, self.service)
             return self.alive()
         self.failure = self.failure or _UNHEARD
         self.killed = True
@@ -208,6 +209,7 @@ class Cell:
         self.events = self.init_pidfd = self.service_pidfd = -1
         self.service, self.phase = 0, policy.IDLE
         if self.failure is not None:
+            notes.remove(self.folder)
             self.last = refusal(self.launch.name, self.run, self.failure)
         else:
             code, number = self.status

@@ -1,9 +1,10 @@
-"""The forked side of a launch: inner → service, as helper.steps ordered.
+"""The forked side of a launch: first → service, as helper.steps ordered.
 
-    helper ─clone3→ inner (PID 1 of the container) ─fork→ service ─exec→ the program
+    helper ─clone3→ first (PID 1 of the container) ─fork→ service: builds the root ─exec→ the program
                       └ becomes the init shim (init = true)
 
-They report on one SOCK_SEQPACKET socket: b"service" says who is the service (the kernel adds the
+PID 1 does as little as can be, so that it stays small: every page that it touches is its own for
+the life of the container. With init = false it is the service. They report on one SOCK_SEQPACKET socket: b"service" says who is the service (the kernel adds the
 sender's PID as the helper sees it), a JSON object {stage, errno, path} says what failed. The socket
 is close-on-exec, so its end without a failure is success.
 
@@ -35,22 +36,27 @@ class Descriptors(NamedTuple):
     exit_file: int
 
 
-def inner(work: Workplace, steps: Steps, fds: Descriptors, *, shim: bool) -> NoReturn:
+def first(work: Workplace, steps: Steps, fds: Descriptors, *, shim: bool) -> NoReturn:
     """The helper's child, PID 1 of the container."""
-    report = socket.socket(fileno=fds.report)
+    report = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fds.report)
+    tell = -1
     try:
         _let_go(fds, work.userns)
-        take(work, steps.inner)
+        take(work, steps.first)
         if shim:
             init.block_signals()
+            told, tell = os.pipe2(os.O_CLOEXEC)
             service = os.fork()
             if service:
-                init.give_up(work, steps.filters, {fds.report, fds.exit_file})
+                os.close(tell)
+                keep = {fds.report, fds.exit_file}
+                if not init.give_up(work, told, steps.filters, keep):
+                    os._exit(FAILED)  # the service has said why
                 report.close()
                 init.run(service, fds.exit_file)
     except BaseException as error:
         _fail(report, "fork", error)
-    _service(work, steps.service, report)
+    _service(work, steps, report, tell)
 
 
 def _let_go(fds: Descriptors, userns: int) -> None:
@@ -66,11 +72,15 @@ def _let_go(fds: Descriptors, userns: int) -> None:
     sys.path.clear()
 
 
-def _service(work: Workplace, steps: tuple[Step, ...], report: socket.socket) -> NoReturn:
+def _service(work: Workplace, steps: Steps, report: socket.socket, tell: int) -> NoReturn:
     try:
-        process.reset_signals()
+        process.leave_signals()
         report.send(b"service")
-        take(work, steps)
+        take(work, steps.root)
+        if tell >= 0:
+            init.tell(tell, work.account)
+            os.close(tell)
+        take(work, steps.service)
     except BaseException as error:
         _fail(report, "exec", error)
     os._exit(FAILED)

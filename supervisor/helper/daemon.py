@@ -6,7 +6,6 @@ is believed beyond helper.protocol and helper.policy.
 
 import errno
 import os
-import signal
 import socket
 import time
 from array import array
@@ -34,14 +33,14 @@ class Daemon:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         kept = {"spec": self.declared.spec, "ready": self.declared.ready if self.deaths == 0 else -1}
-        before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        before = process.block_signals()
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 self._become(theirs.detach(), kept["spec"], kept["ready"])
             finally:
                 os._exit(127)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        process.unblock_signals(before)
         theirs.close()
         if self.deaths == 0 and self.declared.ready >= 0:
             os.close(self.declared.ready)

@@ -14,8 +14,9 @@ import signal
 from typing import NoReturn
 
 from supervisor.helper import confine
+from supervisor.helper.accounts import Account
 from supervisor.helper.workplace import Workplace
-from supervisor.kernel import caps, process
+from supervisor.kernel import caps, mounts, process
 
 _ALL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _SIGNALLED = 128
@@ -23,7 +24,7 @@ _SIGNALLED = 128
 
 def block_signals() -> None:
     """Before the service is forked, so that its end cannot be missed; the service unblocks its own."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, _ALL)
+    process.block_signals()
 
 
 def run(service: int, exit_file: int) -> NoReturn:
@@ -36,13 +37,26 @@ def run(service: int, exit_file: int) -> NoReturn:
         os._exit(code if signalled < 0 else _SIGNALLED + signalled)
 
 
-def give_up(work: Workplace, filters: tuple[bytes, ...], keep: set[int]) -> None:
-    """All that the shim does not need: privileges, the service's output, other descriptors."""
-    account = work.account
+def tell(service: int, account: Account) -> None:
+    """From the service to the shim, once the root has been entered: whom both are to be."""
+    os.write(
+        service, b"%d %d " % (account.uid, account.gid) + b" ".join(b"%d" % one for one in account.groups)
+    )
+
+
+def give_up(work: Workplace, told: int, filters: tuple[bytes, ...], keep: set[int]) -> bool:
+    """All that the shim does not need: privileges, the service's output, other descriptors. It waits
+    until the root has been entered, and does the same as the service does; False if that has failed.
+    """
+    ids = tuple(map(int, os.read(told, 1 << 20).split()))
+    if not ids:
+        return False
+    mounts.follow()
+    account = Account(ids[0], ids[1], ids[2:], "")
     if work.userns >= 0:
         confine.userns(work)
     for descriptor in (1, 2):
-        os.dup2(0, descriptor)  # /dev/null: the service alone holds its output
+        os.dup2(0, descriptor)  # the service alone holds its output
     process.close_all_but(keep)
     caps.limit_bounding(())  # before the account: another uid may not do it any more
     if os.getuid() != account.uid or os.getgid() != account.gid:
@@ -51,6 +65,7 @@ def give_up(work: Workplace, filters: tuple[bytes, ...], keep: set[int]) -> None
     process.no_new_privileges()
     process.set_undumpable()  # taking another uid has reset it
     confine.filter_calls(work, filters)
+    return True
 
 
 def _wait(service: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ names one process for ever.
 
 import json
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 
@@ -26,6 +27,12 @@ def write(folder: str, run: int, init: int, service: int) -> None:
     with open(f"{path}.new", "w", encoding="ascii") as file:
         json.dump(note._asdict(), file)
     os.rename(f"{path}.new", path)
+
+
+def remove(folder: str) -> None:
+    """Gone already is fine."""
+    with suppress(FileNotFoundError):
+        os.unlink(f"{folder}/run")
 
 
 def read(folder: str) -> Note | None:

@@ -2,9 +2,9 @@
 
 Two processes take the steps, each list in order, each step stopping the launch if it fails:
 
-    inner    PID 1 of the container: joins its cgroup, unshares, builds its root out of sight,
-             then enters it
-    service  gives up everything it may not keep, then becomes the service
+    first    PID 1 of the container: joins its cgroup and unshares
+    root     the service: builds the root out of sight, then enters it, and PID 1 with it
+    service  the service: gives up everything it may not keep, then becomes the program
 
 Laws: mounts happen only between "private" and "enter"; every target is a path below the new
 root; the host's privileges end with "userns", before the identity is taken; the identity is taken
@@ -31,7 +31,8 @@ class Step(NamedTuple):
 class Steps(NamedTuple):
     """`filters` are for the init shim, which takes the service's own."""
 
-    inner: tuple[Step, ...]
+    first: tuple[Step, ...]
+    root: tuple[Step, ...]
     service: tuple[Step, ...]
     filters: tuple[bytes, ...]
 
@@ -92,10 +93,10 @@ DEFAULT_RLIMITS = (
 def plan(launch: Launch, filters: tuple[tuple[bytes, ...], ...], *, rootless: bool) -> Steps:
     """`filters` are those of all containers, as `Declared` has them, decoded."""
     programs = filters[launch.filter] if launch.filter >= 0 else ()
-    return Steps(_inner(launch, rootless=rootless), _service(launch, programs), programs)
+    return Steps(_first(launch), _inside(launch, rootless=rootless), _service(launch, programs), programs)
 
 
-def _inner(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
+def _first(launch: Launch) -> tuple[Step, ...]:
     steps = [
         Step("cgroup", "join"),
         Step("namespaces", "unshare", (launch.namespaces,)),
@@ -104,6 +105,11 @@ def _inner(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
     ]
     if launch.time_offsets:
         steps.append(Step("time", "shift-time", (launch.time_offsets,)))
+    return tuple(steps)
+
+
+def _inside(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
+    steps = []
     if launch.ids >= 0:
         steps.append(Step("user namespace", "own-ids"))
     steps += [Step("mask", "masks"), *_root(launch), *_kernel_mounts(launch)]

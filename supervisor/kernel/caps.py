@@ -29,12 +29,14 @@ def limit_bounding(names: tuple[str, ...]) -> None:
     """Take everything else out of the bounding set: no exec can bring it back."""
     keep = mask(names)
     for number in range(64):
+        if keep >> number & 1:
+            continue
         try:
-            libc.prctl(_PR_CAPBSET_READ, number)
-        except KernelError:
-            return  # past the last capability this kernel knows
-        if not keep >> number & 1:
             libc.prctl(_PR_CAPBSET_DROP, number, name="PR_CAPBSET_DROP")
+        except KernelError as error:
+            if error.errno != errno.EINVAL or number == 0:
+                raise
+            return  # past the last capability this kernel knows
 
 
 def take_exactly(names: tuple[str, ...], *, root: bool) -> None:

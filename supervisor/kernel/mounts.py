@@ -158,6 +158,16 @@ def enter(root: int) -> None:
     os.chdir("/")
 
 
+def follow() -> None:
+    """After another process of this mount namespace has called `enter`: stand in its root too.
+
+    pivot_root(2) takes along whoever stood in the old root. On an initramfs the new root lies over
+    ours, and ".." at the top leads to the topmost mount there.
+    """
+    os.chroot("/..")
+    os.chdir("/")
+
+
 def _on_initramfs() -> bool:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         return any(line.split(" ")[4] == "/" and " - rootfs " in line for line in lines)

@@ -19,6 +19,10 @@ RLIMITS = {
 } | {"locks": 10}  # RLIMIT_LOCKS has no name in Python's resource module
 
 
+#: Signals that Python ignores from its start, and those that the helper hears or ignores.
+CHANGED = (
+    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP,
+)  # fmt: skip
 _UNLIMITED = 1 << 63  # more than any
 
 
@@ -78,6 +82,36 @@ def reset_personality() -> None:
     """Programs see this kernel as it is, their memory randomised, whatever `setarch` started us (personality(2))."""
     if libc.personality(0xFFFFFFFF):
         libc.personality(0)
+
+
+def show_as(title: bytes) -> None:
+    """What ps(1) shows of this process and its forks, instead of the arguments it was started with.
+
+    They are written over: the kernel reads them from this process's memory (/proc/PID/cmdline), where
+    Python has long copied them from; the last byte stays NUL, or it would read on (proc_pid_cmdline(5)).
+    """
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end of proc_pid_stat(5)
+    if start < end:
+        libc.overwrite(start, title[: end - start - 1].ljust(end - start, b"\0"))
+
+
+def block_signals() -> int:
+    """All that can be; what was blocked before, for `unblock_signals`."""
+    return libc.set_signal_mask((1 << 64) - 1)
+
+
+def unblock_signals(blocked: int = 0) -> None:
+    libc.set_signal_mask(blocked)
+
+
+def leave_signals() -> None:
+    """As `reset_signals`, in a fork of a process that had reset them and then changed only CHANGED."""
+    signal.set_wakeup_fd(-1)
+    for number in CHANGED:
+        signal.signal(number, signal.SIG_DFL)
+    unblock_signals()
 
 
 def reset_signals() -> None:

@@ -152,6 +152,12 @@ def proc_1_environ(host: Told) -> str | None:
     return "environ" if text(f"/proc/{victim(host)}/environ") else None
 
 
+@check("low", "PID 1's command line names files of the host")
+def proc_1_cmdline(host: Told) -> str | None:
+    words = text(f"/proc/{victim(host)}/cmdline").split("\0")
+    return next((word for word in words if word.startswith("/")), None)
+
+
 @check("high", "PID 1's memory can be read and written")
 def proc_1_mem(host: Told) -> str | None:
     os.close(os.open(f"/proc/{victim(host)}/mem", os.O_RDWR))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.accounts import ALICE, GROUP, asked
-from tests.support.running import Running, Supervise, shell
+from tests.support.running import Running, Supervise, job, shell
 
 pytestmark = pytest.mark.kernel
 
@@ -24,9 +24,9 @@ def confinement(running: Running, name: str) -> dict[str, Any]:
 
 def test_what_it_tells_is_what_proc_tells(supervise: Supervise) -> None:
     mounts = [{"type": "bind", "source": "/usr/share", "target": "/srv/share", "options": ["ro", "nosuid"]}]
-    running = supervise(
-        {"one": shell(FOREVER, **KEYS, userns="host", mounts=mounts, rlimits={"nofile": 123})}
-    )
+    # Not by way of a shell: the program would change while it is looked at.
+    asleep = job("/bin/sleep", "100000", **KEYS, userns="host", mounts=mounts, rlimits={"nofile": 123})
+    running = supervise({"one": asleep})
     told = confinement(running, "one")
     assert told["pid"] == running.of("one")["pid"]
     assert told["capabilities"]["effective"] == told["capabilities"]["bounding"] == ["CHOWN", "KILL"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.running import Running, Supervise, job, shell
+from tests.support.running import PATIENCE, Running, Supervise, job, shell
 
 pytestmark = pytest.mark.kernel
 
@@ -43,8 +43,12 @@ def hosts(kinds: list[str]) -> list[str]:
 
 
 def test_every_namespace_has_an_inode_number_of_its_own(supervise: Supervise) -> None:
-    running = supervise({"one": shell(LINKS), "two": shell(LINKS)})
-    one, two = running.result("one"), running.result("two")
+    # Both live until both have told: the number of a namespace that is gone is given to another.
+    script = f"{LINKS}; echo told; exec sleep 100000"
+    running = supervise({"one": shell(script), "two": shell(script)})
+    for name in ("one", "two"):
+        running.line(name, "told")
+    one, two = (running.lines(name)[:-1] for name in ("one", "two"))
     assert [link.partition(":")[0] for link in one] == ALL
     assert len({*one, *two, *hosts(ALL)}) == 3 * len(ALL)
 
@@ -66,8 +70,9 @@ def test_the_service_is_pid_1_without_our_init_and_2_with_it(supervise: Supervis
 
 
 def test_our_init_reaps_what_the_service_leaves(supervise: Supervise) -> None:
-    script = "sh -c 'sleep 0.05 & exec true'; sleep 0.3; for p in /proc/[0-9]*; do read -r _ _ state _ <$p/stat; echo $state; done"
-    assert "Z" not in told(supervise, script)
+    # Whose parent has ended: a zombie, it would stay in /proc for ever.
+    orphan = "sh -c 'sleep 0.05 & echo $! >/tmp/orphan; exec true'; read -r pid </tmp/orphan"
+    assert told(supervise, f"{orphan}; while [ -e /proc/$pid ]; do sleep 0.01; done; echo gone") == ["gone"]
 
 
 def test_its_host_name_is_its_own(supervise: Supervise) -> None:
@@ -313,7 +318,7 @@ def test_in_its_own_network_any_user_may_listen_on_port_80_of_lo(supervise: Supe
 @needs_python
 def test_in_the_machines_network_it_reaches_what_listens_there(supervise: Supervise) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
         script = f"import json, socket; socket.create_connection({server.getsockname()}).close(); print(json.dumps(1))"
         assert said_by_python(supervise, script, network="host") == 1
         server.accept()[0].close()

@@ -34,6 +34,10 @@ def usage(running: Running, name: str) -> int:
     return numbers((Path(running.of(name)["cgroup"]) / "cpu.stat").read_text())["usage_usec"]
 
 
+def throttled_periods(running: Running, name: str) -> int:
+    return numbers((running.controller(name, "cpu") / "cpu.stat").read_text())["nr_throttled"]
+
+
 # ── cpu ────────────────────────────────────────────────────────────────────────────────
 
 SPELLINGS: dict[str, Any] = {
@@ -46,7 +50,7 @@ SPELLINGS: dict[str, Any] = {
 
 @pytest.fixture
 def capped(supervise: Supervise) -> Running:
-    """A busy loop under a 10 % cap, for eight seconds, and an idle one in each spelling."""
+    """A busy loop under a 10 % cap, and an idle one in each spelling."""
     idle = {name: shell("exec sleep 1000", cgroup={"cpu.max": value}) for name, value in SPELLINGS.items()}
     return supervise({"busy": shell(SPIN, cgroup={"cpu.max": "10%"}), **idle})
 
@@ -59,27 +63,41 @@ def test_a_ten_percent_cap_measures_ten_percent_is_spelled_in_four_ways_and_is_t
     for name in ("busy", *SPELLINGS):
         capped.state(name, "running")
     capped.event("cgroup.stat", "busy")
-    began, before = time.monotonic(), usage(capped, "busy")
+    began, before, throttled = time.monotonic(), usage(capped, "busy"), throttled_periods(capped, "busy")
     assert {name: in_force(capped, name) for name in SPELLINGS} == dict.fromkeys(SPELLINGS, "10000 100000")
+
+    def percent() -> float:
+        used = usage(capped, "busy") - before
+        return used / (time.monotonic() - began) / 1e4
+
     time.sleep(8 - (time.monotonic() - began))
-    used, elapsed = usage(capped, "busy") - before, (time.monotonic() - began) * 1e6
-    assert 9 <= 100 * used / elapsed <= 11.5
+    # The kernel may notice late that the quota is used up (at a tick; a virtual CPU may stand still), and takes
+    # it from the next periods: the longer, the closer to the cap.
+    capped.until(lambda: percent() <= 11, "no more than ten percent")
+    # No lower bound in time, which a busy machine may keep for others. But where it was throttled it had its quota.
+    throttled = throttled_periods(capped, "busy") - throttled
+    assert throttled > 0
+    assert usage(capped, "busy") - before >= throttled * 10_000 / 2
     record = capped.event("cgroup.throttled", "busy")
     assert record["level"] == "warning"
+    capped.until(lambda: capped.of("busy")["cpu"]["throttled_percent"] > 50, "throttled most of the time")
     cpu = capped.of("busy")["cpu"]
     assert (cpu["quota_usec"], cpu["period_usec"]) == (10_000, 100_000)
     assert cpu["nr_throttled"] > 0
-    assert cpu["throttled_percent"] > 50
-    assert capped.event("cgroup.stat", "busy")["nr_periods"] > 0
+    assert [one for one in capped.events("cgroup.stat", "busy") if one["nr_periods"] > 0]
 
 
 def test_the_cpu_time_of_a_run_is_in_its_last_record(supervise: Supervise) -> None:
-    script = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"
-    running = supervise({"one": shell(script)})
+    running = supervise({"one": shell(f"trap 'exit 0' TERM; echo ready; {SPIN}")})
+    running.line("one", "ready")  # recorded, so its start has been too
+    began = time.monotonic()
+    running.until(lambda: usage(running, "one") > 50_000, "50 ms of CPU time")
+    lasted = time.monotonic() - began
+    running.done("kill", "one")
     running.result("one")
     record = running.event("container.exited", "one")
-    assert record["cpu"]["usage_usec"] > 20_000
-    assert record["uptime_s"] * 1e6 > record["cpu"]["usage_usec"] * 0.5
+    assert record["cpu"]["usage_usec"] > 50_000
+    assert record["uptime_s"] > lasted
 
 
 def test_no_cap_is_no_cap(supervise: Supervise) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from supervisor.errors import KernelError
 from supervisor.kernel import mounts
+from tests.support.running import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -34,7 +35,7 @@ def test_renames_elsewhere_do_not_disturb_a_link_that_leads_up(tmp_path: Path) -
     renaming = spawn.Process(target=_rename_for_ever, args=(str(tmp_path), begun))
     renaming.start()
     try:
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE)
         for _ in range(TRIES):
             os.close(mounts.resolve(root, "/etc/release"))
     finally:

@@ -182,7 +182,7 @@ PROGRAMS = {
     "asyncio": "import asyncio\nasync def main():\n p = await asyncio.create_subprocess_exec('true')\n"
     " assert await p.wait() == 0\nasyncio.run(main())",
     "multiprocessing": "import multiprocessing as m\np = m.get_context('fork').Pool(2)\n"
-    "assert p.map(abs, [-1, -2]) == [1, 2]\np.terminate(); p.join()",
+    "assert p.map(abs, [-1, -2]) == [1, 2]\np.close(); p.join()",
     "getaddrinfo": "import socket; assert socket.getaddrinfo('localhost', 80)",
     "sockets": "import socket; a = socket.create_server(('127.0.0.1', 0)); b = socket.create_connection(a.getsockname());"
     "b.send(b'x'); assert a.accept()[0].recv(1) == b'x'",

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.accounts import ALICE, BOB, CAROL, GROUP, asked, become, child
 from tests.support.fuzz import messages
-from tests.support.running import SLOWER, Running, Supervise, shell
+from tests.support.running import PATIENCE, SLOWER, Running, Supervise, shell
 
 pytestmark = pytest.mark.kernel
 
@@ -34,7 +34,7 @@ def shared(supervise: Supervise) -> Running:
 
 def connected(running: Running, first: bytes = b"") -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(15 * SLOWER)
+    sock.settimeout(PATIENCE)
     sock.connect(str(running.runtime_dir / "api.sock"))
     with contextlib.suppress(ConnectionError):
         sock.sendall(first)

@@ -2,7 +2,10 @@
 leaves nothing when it is stopped (the fixture looks).
 """
 
+import contextlib
+import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,13 +22,34 @@ from tests.support.running import Running, Supervise, job
 pytestmark = pytest.mark.kernel
 
 PYTHON = "/usr/bin/python3"
-SERVICE: dict[str, Any] = {"network": "host", "restart": "always"}
+#: They end when they are told to; how soon is the machine's business.
+SERVICE: dict[str, Any] = {"network": "host", "restart": "always", "stop": {"timeout": "1h"}}
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """One that nobody is given who connects: not of the range for that (ip(7), ip_local_port_range)."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(1024, first), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    pytest.skip("no port of this machine is free")
+
+
+def account(root: Path, name: str) -> tuple[int, int]:
+    """Its uid and gid in the passwd(5) of a root directory."""
+    lines = [line.split(":") for line in (root / "etc/passwd").read_text().splitlines()]
+    return next((int(words[2]), int(words[3])) for words in lines if words[0] == name)
+
+
+def owners(running: Running, name: str) -> list[int]:
+    """The uid of each process of a container, as the container has it (user_namespaces(7), uid_map)."""
+    found = []
+    for process in (Path(f"/proc/{pid}") for pid in running.processes(name)):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            maps = [map(int, line.split()) for line in (process / "uid_map").read_text().splitlines()]
+            uid = process.stat().st_uid
+            found += [uid - there + here for here, there, count in maps if there <= uid < there + count]
+    return found
 
 
 def page(port: int, path: str = "/") -> str | None:
@@ -38,14 +62,8 @@ def page(port: int, path: str = "/") -> str | None:
             return text
     except urllib.error.HTTPError:
         raise
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return None
-
-
-def inside_uid(pid: int) -> int:
-    """The user of a process, as its own user namespace counts."""
-    first = int(Path(f"/proc/{pid}/uid_map").read_text().split()[1])
-    return os.stat(f"/proc/{pid}").st_uid - first
 
 
 def is_killed_and_comes_back(running: Running, name: str, answers: Callable[[], Any]) -> None:
@@ -92,13 +110,12 @@ def test_nginx_serves_with_workers_of_another_user_and_logs_to_stdout(
         "/usr/sbin/nginx", "-g", "daemon off;", rootfs=debian_root, mounts=mounts, capabilities=capabilities
     )
     running = supervise({"web": command | SERVICE})
-    running.until(lambda: page(port), "a page")
-    assert page(port, "/index.html") == "hello from nginx\n"
+    running.until(lambda: page(port, "/index.html") == "hello from nginx\n", "a page")
     running.until(
         lambda: [line for line in running.lines("web") if "GET /index.html" in line], "an access log"
     )
-    owners = [inside_uid(pid) for pid in running.processes("web")]
-    assert owners.count(33) == 2
+    worker, _ = account(debian_root, "www-data")
+    running.until(lambda: owners(running, "web").count(worker) == 2, "two workers of another user")
     is_killed_and_comes_back(running, "web", lambda: page(port))
     running.done("stop", "web")
     assert running.of("web")["exit"] == {"code": 0, "signal": None, "oom": False, "reason": "operator"}
@@ -128,7 +145,7 @@ def test_redis_answers_as_its_own_user(supervise: Supervise, debian_root: Path) 
             return False
 
     running.until(ping, "a PONG")
-    assert inside_uid(running.of("cache")["pid"]) == 100
+    assert set(owners(running, "cache")) == {account(debian_root, "redis")[0]}
     is_killed_and_comes_back(running, "cache", ping)
     running.done("stop", "cache")
     assert running.of("cache")["exit"]["code"] == 0
@@ -137,7 +154,7 @@ def test_redis_answers_as_its_own_user(supervise: Supervise, debian_root: Path) 
 def test_postgresql_keeps_its_data_in_a_bind_mount_as_its_own_user(
     supervise: Supervise, debian_root: Path, tmp_path: Path
 ) -> None:
-    uid, gid = 101, 103
+    uid, gid = account(debian_root, "postgres")
     port = free_port()
     (programs,) = debian_root.glob("usr/lib/postgresql/*/bin")
     there = "/" + str(programs.relative_to(debian_root))
@@ -149,7 +166,9 @@ def test_postgresql_keeps_its_data_in_a_bind_mount_as_its_own_user(
     server = [f"{there}/postgres", "-D", "/data", "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
     server += ["-c", "unix_socket_directories=/tmp", "-c", "fsync=off"]
     supervise({"initdb": job(*setup, **inside)}).result("initdb")
-    running = supervise({"db": job(*server, **inside) | SERVICE | {"stop": {"signal": "SIGINT"}}})
+    running = supervise(
+        {"db": job(*server, **inside) | SERVICE | {"stop": {"signal": "SIGINT", "timeout": "1h"}}}
+    )
 
     def sql(text: str) -> str | None:
         words = [
@@ -172,7 +191,7 @@ def test_postgresql_keeps_its_data_in_a_bind_mount_as_its_own_user(
         return done.stdout.strip() if done.returncode == 0 else None
 
     running.until(lambda: sql("select 1") == "1", "an answer")
-    assert {inside_uid(pid) for pid in running.processes("db")} == {uid}
+    assert set(owners(running, "db")) == {uid}
     assert sql("create table kept (word text); insert into kept values ('still here')") == ""
     is_killed_and_comes_back(running, "db", lambda: sql("select word from kept") == "still here")
     running.done("stop", "db")
@@ -188,8 +207,7 @@ def test_pythons_web_server_runs_from_the_machines_own_folders(supervise: Superv
     mount = {"type": "bind", "source": tmp_path / "www", "target": "/srv/www", "options": ["ro"]}
     words = [PYTHON, "-u", "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", "/srv/www"]
     running = supervise({"files": job(*words, user="nobody", mounts=[mount]) | SERVICE})
-    running.until(lambda: page(port), "a page")
-    assert page(port, "/page") == "hello from python\n"
+    running.until(lambda: page(port, "/page") == "hello from python\n", "a page")
     running.until(
         lambda: [line for line in running.lines("files", "stderr") if "/page" in line], "an access log"
     )

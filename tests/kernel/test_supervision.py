@@ -3,11 +3,14 @@ ends everything that it started, and loses nothing when its unprivileged half is
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.running import PROGRAM, Running, Supervise, job, shell, table, until
+from tests.support.running import PATIENCE, PROGRAM, Running, Supervise, job, shell, table, until
 
 pytestmark = pytest.mark.kernel
 
@@ -117,7 +120,7 @@ def test_an_exit_code_declared_a_success_is_one(supervise: Supervise) -> None:
     assert running.state("one", "exited")["run"] == 1
 
 
-def test_each_delay_is_recorded_kept_and_twice_the_one_before(supervise: Supervise) -> None:
+def test_each_delay_is_recorded_waited_for_and_twice_the_one_before(supervise: Supervise) -> None:
     running = supervise({"one": shell("exit 1", restart={"policy": "on-failure", "backoff": QUICK})})
     running.until(lambda: running.of("one")["run"] >= 5, "a fifth run")
     delays = [record["delay_s"] for record in running.events("container.backoff", "one")][:4]
@@ -128,11 +131,12 @@ def test_each_delay_is_recorded_kept_and_twice_the_one_before(supervise: Supervi
     }
     for run, delay in enumerate(delays, 1):
         waited = times["container.starting", run + 1] - times["container.exited", run]
-        assert delay - 0.005 <= waited.total_seconds() < delay + 1
+        # No sooner: how much later is the machine's business. The records' clock may be adjusted meanwhile.
+        assert waited.total_seconds() >= delay - 0.005
 
 
 def test_a_service_that_fails_too_often_is_given_up(supervise: Supervise) -> None:
-    restart = {"policy": "always", "backoff": QUICK, "limit": {"failures": 2, "within": "60s"}}
+    restart = {"policy": "always", "backoff": QUICK, "limit": {"failures": 2, "within": "1h"}}
     running = supervise({"one": shell("exit 1", restart=restart)})
     assert running.state("one", "failed")["run"] == 3
     assert "3 failures" in running.event("container.failed", "one")["reason"]
@@ -174,7 +178,7 @@ def test_what_ignores_the_stop_signal_is_killed_with_all_its_children(supervise:
     there = stubborn(running)
     began = time.monotonic()
     assert running.done("stop", "one") == ""
-    assert 0.3 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.3
     assert not [pid for pid in there if alive(pid)]
     now = running.of("one")
     assert (now["state"], now["exit"]) == (
@@ -186,7 +190,8 @@ def test_what_ignores_the_stop_signal_is_killed_with_all_its_children(supervise:
 
 def test_stop_sends_the_declared_signal_and_takes_the_answer(supervise: Supervise) -> None:
     script = "trap 'echo bye; exit 7' INT; echo ready; while :; do sleep 0.05; done"
-    running = supervise({"one": shell(script, restart="always", stop={"signal": "SIGINT"})})
+    stop = {"signal": "SIGINT", "timeout": "1h"}
+    running = supervise({"one": shell(script, restart="always", stop=stop)})
     running.line("one", "ready")
     running.done("stop", "one")
     assert running.of("one")["exit"] == {"code": 7, "signal": None, "oom": False, "reason": "operator"}
@@ -211,6 +216,7 @@ def test_a_signal_to_the_supervisor_stops_everything(supervise: Supervise, numbe
         {"one": shell(FOREVER), "two": shell(FOREVER, restart="always"), "done": shell("exit 0")}
     )
     assert running.process
+    running.state("done", "exited")  # by itself, before anybody is stopped
     running.process.send_signal(number)
     running.ended()
     reasons = {one["container"]: one["reason"] for one in running.events("container.exited")}
@@ -260,22 +266,23 @@ def test_containers_outlive_it_and_are_known_again(supervise: Supervise) -> None
 
 
 def test_no_line_is_lost_or_doubled_when_it_is_killed(supervise: Supervise) -> None:
-    lines = 400_000
-    script = f"i=0; while [ $i -lt {lines} ]; do i=$((i + 1)); echo $i; done"
-    running = supervise({"writer": shell(script)})
-    log = running.log_dir / "writer/current.jsonl"
+    # It writes until it is told to end, so that it is at work whenever the daemon is killed.
+    script = "trap 'exit 0' TERM; i=0; while :; do i=$((i + 1)); echo $i; done"
+    running = supervise({"writer": shell(script, stop={"timeout": "1h"})})
 
     def size() -> int:
-        return log.stat().st_size if log.exists() else 0
+        return sum(file.stat().st_size for file in (running.log_dir / "writer").glob("*.jsonl"))
 
     for _ in range(4):
         seen = size()
         running.until(lambda seen=seen: size() > seen, "more output")  # type: ignore[misc]
         kill_daemon(running)
-    running.state("writer", "exited")
-    found = running.logs("writer")
-    assert [one["line"] for one in found] == [str(number) for number in range(1, lines + 1)]
-    assert [one["seq"] for one in found] == list(range(1, lines + 1))
+    running.done("stop", "writer")
+    assert running.of("writer")["exit"]["code"] == 0
+    found = running.logs("writer", "stdout")
+    numbers = range(1, len(found) + 1)
+    assert [one["line"] for one in found] == [str(number) for number in numbers]
+    assert [one["seq"] for one in found] == list(numbers)
     assert {one["run"] for one in found} == {1}
 
 
@@ -308,7 +315,8 @@ def test_a_run_that_ends_while_it_is_dead_ends_as_exactly(supervise: Supervise) 
 
 
 def test_what_it_had_promised_to_restart_is_restarted_by_its_successor(supervise: Supervise) -> None:
-    backoff = {"initial": "1s", "jitter": 0.0}
+    # After the second run it rests for so long that it is found there.
+    backoff = {"initial": "1s", "factor": 1000.0, "max": "1h", "jitter": 0.0}
     running = supervise({"one": shell("exit 1", restart={"policy": "always", "backoff": backoff})})
     running.state("one", "backoff")
     kill_daemon(running)
@@ -415,7 +423,7 @@ def following(running: Running, *arguments: str) -> Iterator[Any]:
             nonlocal rest
             while b"\n" not in rest:
                 assert process.stdout
-                assert select.select([process.stdout], [], [], 15)[0], running.report()
+                assert select.select([process.stdout], [], [], PATIENCE)[0], running.report()
                 data = os.read(process.stdout.fileno(), 65536)
                 assert data, running.report()
                 rest += data
@@ -429,7 +437,7 @@ def following(running: Running, *arguments: str) -> Iterator[Any]:
 
 
 def test_a_follower_sees_lines_as_they_come_over_restarts(supervise: Supervise) -> None:
-    running = supervise({"one": shell("echo run; trap 'echo hup' HUP; while :; do sleep 0.02; done")})
+    running = supervise({"one": shell("trap 'echo hup' HUP; echo run; while :; do sleep 0.02; done")})
     running.line("one", "run")
     with following(running, "logs", "-f", "--json", "one") as line:
         assert json.loads(line())["line"] == "run"
@@ -478,6 +486,16 @@ def test_what_was_printed_is_kept_byte_for_byte(supervise: Supervise) -> None:
     assert all(len(line) <= 80 for line in table_of.splitlines())
 
 
+def is_full(fifo: Path) -> bool:
+    """Whether no more fits in, but for what is left of its last page (pipe(7))."""
+    descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        held = int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+        return held > fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) - os.sysconf("SC_PAGE_SIZE")
+    finally:
+        os.close(descriptor)
+
+
 def test_a_container_without_a_reader_waits_and_loses_nothing(supervise: Supervise) -> None:
     """Far more than a pipe holds, written while nobody can read."""
     script = "echo ready; read -r go </tmp/go; i=0; while [ $i -lt 50000 ]; do i=$((i + 1)); echo $i; done"
@@ -487,8 +505,7 @@ def test_a_container_without_a_reader_waits_and_loses_nothing(supervise: Supervi
     os.kill(old, signal.SIGSTOP)
     try:
         Path(f"/proc/{pid}/root/tmp/go").write_text("go\n")
-        wchan = Path(f"/proc/{pid}/stat")
-        until(lambda: wchan.read_text().rpartition(")")[2].split()[0] == "S", "it waits")
+        until(lambda: is_full(running.runtime_dir / "containers/one/stdout"), "a full pipe")
     finally:
         os.kill(old, signal.SIGCONT)
     assert running.result("one") == ["ready", *map(str, range(1, 50001))]

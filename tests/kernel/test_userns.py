@@ -39,8 +39,9 @@ def bind(source: Path) -> list[dict[str, object]]:
 
 
 def test_its_root_is_nobody_on_the_machine(supervise: Supervise) -> None:
-    running = supervise({"one": shell("id -u; exec sleep 100000")})
-    running.line("one", "0")
+    running = supervise({"one": shell("id -u; echo told; exec sleep 100000")})
+    running.line("one", "told")  # by now `id` is gone
+    assert running.lines("one") == ["0", "told"]
     pid = running.of("one")["pid"]
     inside, first, count = ids(pid)
     assert (inside, count) == (0, 65536)

@@ -16,7 +16,8 @@ from tests.support.provide import NOT_HERE, PROJECT
 WHERE = ["tests/kernel", "tests/vm/inside"]
 # Plugins cost seconds of imports in there.
 WITHOUT = [word for name in ("hypothesispytest", "anyio", "cacheprovider") for word in ("-p", f"no:{name}")]
-SECONDS = 900
+#: It takes some minutes, and many on a slow or busy machine; what takes longer hangs.
+SECONDS = 3600
 
 
 @pytest.mark.vm

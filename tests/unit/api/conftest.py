@@ -169,12 +169,12 @@ class Served:
         thread = threading.Thread(target=trio.run, args=(self._main,))
         thread.start()
         try:
-            assert self._ready.wait(10)
+            assert self._ready.wait(60)
             yield self
         finally:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._closing.set)
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), "the server did not end"
 
 

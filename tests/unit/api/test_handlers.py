@@ -13,20 +13,20 @@ from supervisor.errors import RequestError
 
 
 def get(served: Any, target: str) -> Any:
-    return Call(served.folder, "GET", target, timeout=10).value()
+    return Call(served.folder, "GET", target, timeout=60).value()
 
 
 def post(served: Any, target: str, body: object = None) -> Any:
-    return Call(served.folder, "POST", target, body, timeout=10).value()
+    return Call(served.folder, "POST", target, body, timeout=60).value()
 
 
 def lines(served: Any, target: str) -> list[bytes]:
-    return list(Call(served.folder, "GET", target, timeout=10).lines())
+    return list(Call(served.folder, "GET", target, timeout=60).lines())
 
 
 def refused(served: Any, method: str, target: str, body: object = None) -> tuple[str, str]:
     with pytest.raises(RequestError) as caught:
-        Call(served.folder, method, target, body, timeout=10).value()
+        Call(served.folder, method, target, body, timeout=60).value()
     return caught.value.code, caught.value.detail
 
 
@@ -64,7 +64,7 @@ def test_kill_without_a_body_sends_sigterm(served: Any) -> None:
 
 def test_stopping_the_supervisor_is_answered_before_it_happens(served: Any) -> None:
     assert post(served, "/v1/stop")["pid"] > 0
-    assert served.stopped.wait(10)
+    assert served.stopped.wait(60)
 
 
 def test_logs_are_passed_on_as_they_stand(served: Any) -> None:
@@ -108,7 +108,7 @@ def test_a_follower_is_refused_at_once_for_a_name_that_does_not_exist(served: An
 @pytest.mark.parametrize(("code", "status"), sorted(schema.STATUS.items()))
 def test_every_code_has_its_status_and_comes_back_as_it_was(served: Any, code: str, status: int) -> None:
     served.fleet.refuse["start web"] = RequestError(code, "because")
-    call = Call(served.folder, "POST", "/v1/containers/web/start", timeout=10)
+    call = Call(served.folder, "POST", "/v1/containers/web/start", timeout=60)
     assert call.sock.recv(12) == f"HTTP/1.1 {status}".encode()
     call.sock.close()
     assert refused(served, "POST", "/v1/containers/web/start") == (code, "because")
@@ -181,7 +181,7 @@ def test_a_wrong_method_is_refused(served: Any) -> None:
 
 def test_a_head_of_a_stream_ends(served: Any) -> None:
     with (
-        Call(served.folder, "HEAD", "/v1/logs?follow=1", timeout=10).sock as sock,
+        Call(served.folder, "HEAD", "/v1/logs?follow=1", timeout=60).sock as sock,
         sock.makefile("rb") as answer,
     ):
         assert answer.read().startswith(b"HTTP/1.1 200")

@@ -3,11 +3,9 @@
 import os
 import socket
 import stat
-import subprocess
-import sys
 import time
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -21,12 +19,20 @@ from supervisor.api.call import Call
 
 
 def alive(served: Any) -> bool:
-    return bool(Call(served.folder, "GET", "/v1/info", timeout=10).value()["version"] == "0.1.0")
+    return bool(Call(served.folder, "GET", "/v1/info", timeout=60).value()["version"] == "0.1.0")
+
+
+def ended(sock: socket.socket) -> bool:
+    """Whether the server let go of it, be it with something that it had not read yet."""
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def connected(served: Any) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(10)
+    sock.settimeout(60)
     sock.connect(served.path)
     return sock
 
@@ -89,15 +95,15 @@ def test_a_reader_that_never_reads_holds_up_nobody_and_not_the_end(served: Any) 
         sock.sendall(b"GET /v1/logs?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n")
         assert sock.recv(1) == b"H"
         assert alive(served)
-        Call(served.folder, "POST", "/v1/stop", timeout=10).value()
-        assert served.records.closed.wait(10)
+        Call(served.folder, "POST", "/v1/stop", timeout=60).value()
+        assert served.records.closed.wait(60)
 
 
 def test_a_follower_that_leaves_is_noticed(served: Any) -> None:
     with connected(served) as sock:
         sock.sendall(b"GET /v1/logs?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n")
         assert sock.recv(1) == b"H"
-    assert served.records.closed.wait(10)
+    assert served.records.closed.wait(60)
 
 
 def test_a_request_left_unfinished_holds_up_nobody(served: Any) -> None:
@@ -147,35 +153,36 @@ def follow(served: Any) -> socket.socket:
     return sock
 
 
+@contextmanager
+def following(served: Any, count: int) -> Iterator[None]:
+    """So many of them."""
+    with ExitStack() as there:
+        for _ in range(count):
+            there.enter_context(follow(served))
+        yield
+
+
 def test_where_all_are_being_answered_one_more_is_turned_away(few: Any) -> None:
-    there = [follow(few) for _ in range(few.door.limits.each)]
-    with connected(few) as late:
+    with following(few, few.door.limits.each), connected(few) as late:
         assert late.recv(12) == b"HTTP/1.1 503"
-    for sock in there:
-        sock.close()
 
 
 @pytest.mark.parametrize(
     "begun", [b"", b"GET /v1/info HTT", b"POST /v1/stop HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
 )
 def test_who_keeps_us_waiting_makes_room(few: Any, begun: bytes) -> None:
-    there = [follow(few) for _ in range(few.door.limits.each - 1)]
-    with connected(few) as first:
+    with following(few, few.door.limits.each - 1), connected(few) as first:
         first.sendall(begun)
         for _ in range(10):
             assert alive(few)
-        assert first.recv(1) == b""
+        assert ended(first)
     assert not few.stopped.is_set()
-    for sock in there:
-        sock.close()
 
 
 def test_who_does_not_read_makes_room(few: Any) -> None:
     few.records.more = endless
-    there = [follow(few) for _ in range(few.door.limits.each)]
-    assert alive(few)
-    for sock in there:
-        sock.close()
+    with following(few, few.door.limits.each):
+        assert alive(few)
 
 
 def test_a_head_that_comes_byte_by_byte_is_given_up(hasty: Any) -> None:
@@ -188,10 +195,13 @@ def test_a_head_that_comes_byte_by_byte_is_given_up(hasty: Any) -> None:
 def test_an_answer_that_nobody_reads_is_given_up(strict: Any) -> None:
     strict.records.more = endless
     with follow(strict):
-        assert strict.records.closed.wait(10)
+        assert strict.records.closed.wait(60)
 
 
-def test_who_has_only_ended_its_own_side_gets_the_whole_answer(served: Any) -> None:
+def test_who_has_only_ended_its_own_side_gets_the_whole_answer(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "GRACE", 60.0)  # however slowly this machine takes it
     size = 300
 
     async def slowly() -> AsyncGenerator[bytes]:
@@ -212,7 +222,7 @@ def test_who_has_only_ended_its_own_side_gets_the_whole_answer(served: Any) -> N
 def test_a_follower_that_has_asked_for_more_and_leaves_is_noticed(served: Any, more: bytes) -> None:
     with follow(served) as sock, suppress(ConnectionError):
         sock.sendall(more)
-    assert served.records.closed.wait(10)
+    assert served.records.closed.wait(60)
 
 
 def test_two_requests_in_one_connection_are_answered_in_turn(served: Any) -> None:
@@ -245,7 +255,11 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(mutated())
 def test_garbage_never_ends_the_server(served: Any, data: bytes) -> None:
     with connected(served) as sock:
@@ -267,44 +281,3 @@ def test_what_the_garbage_is_made_of_is_harmless_itself(served: Any, data: bytes
         while sock.recv(65536):
             pass
     assert alive(served)
-
-
-AFTER_THE_DROP = """
-import runpy, sys, tempfile
-import tests_conftest as c
-from supervisor.api.call import Call
-import supervisor.api.client
-folder = tempfile.mkdtemp()
-served = c.Served(folder, c.FakeFleet(c.container("web")), c.FakeRecords(b"{}\\n"))
-before = set(sys.modules)
-with served.running():
-    for method, target, body in [
-        ("GET", "/v1/info", None), ("GET", "/v1/containers", None), ("GET", "/v1/containers/web", None),
-        ("POST", "/v1/containers/web/start", None), ("POST", "/v1/containers/web/kill", {"signal": "SIGHUP"}),
-        ("GET", "/v1/openapi.json", None), ("GET", "/v1/logs", None), ("GET", "/v1/nope", None),
-        ("POST", "/v1/containers/web/kill", {"signal": 9}), ("POST", "/v1/stop", None),
-    ]:
-        try:
-            list(Call(folder, method, target, body, timeout=10).chunks())
-        except Exception as error:
-            pass
-print(sorted(set(sys.modules) - before))
-"""
-
-
-def test_nothing_is_imported_once_the_server_module_is(folder: str) -> None:
-    here = os.path.dirname(__file__)
-    os.symlink(os.path.join(here, "conftest.py"), f"{folder}/tests_conftest.py")
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([folder, os.path.dirname(os.path.dirname(os.path.dirname(here)))]),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", AFTER_THE_DROP],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ("[]\n", "")

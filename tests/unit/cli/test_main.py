@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from supervisor.api import server
 from supervisor.cli.main import main
 from supervisor.errors import RequestError
 
@@ -152,7 +153,10 @@ def test_logs_as_json_are_the_records_themselves(served: Any, run: Any) -> None:
     assert run("logs", "--json")[1].encode() == record("web", "hello") + b"\n"
 
 
-def test_following_prints_until_the_supervisor_ends(served: Any, run: Any) -> None:
+def test_following_prints_until_the_supervisor_ends(
+    served: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "GRACE", 60.0)  # however slowly this machine takes it
     served.records.chunks = [record("web", "hello") + b"\n"]
 
     async def more() -> AsyncGenerator[bytes]:

@@ -17,7 +17,7 @@ def program(*argv: str, folder: str, **more: Any) -> subprocess.Popen[bytes]:
 
 def ended(*argv: str, folder: str, **more: Any) -> tuple[int, bytes, bytes]:
     with program(*argv, folder=folder, **more) as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
@@ -36,7 +36,7 @@ def test_a_reader_that_has_had_enough_is_no_error(served: Any, folder: str) -> N
         assert process.stderr
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert process.stderr.read() == b""
 
 
@@ -46,7 +46,7 @@ def test_an_interrupted_follower_ends_quietly(served: Any, folder: str) -> None:
         assert process.stderr
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
         assert process.stderr.read() == b""
 
 

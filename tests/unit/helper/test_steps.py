@@ -52,12 +52,12 @@ def ops(steps: tuple[Step, ...]) -> list[str]:
 @given(LAUNCHES, st.booleans())
 def test_every_step_names_an_operation_that_exists(launch: Launch, rootless: bool) -> None:
     steps = plan(launch, FILTERS, rootless=rootless)
-    assert set(ops(steps.inner + steps.service)) <= OPERATIONS.keys()
+    assert set(ops(steps.first + steps.root + steps.service)) <= OPERATIONS.keys()
 
 
 @given(LAUNCHES, st.booleans())
 def test_the_cgroup_is_joined_before_anything_else(launch: Launch, rootless: bool) -> None:
-    assert ops(plan(launch, FILTERS, rootless=rootless).inner)[:2] == ["join", "unshare"]
+    assert ops(plan(launch, FILTERS, rootless=rootless).first)[:2] == ["join", "unshare"]
 
 
 @given(LAUNCHES, st.booleans())
@@ -65,9 +65,8 @@ def test_mounts_are_private_from_the_first_and_none_follows_the_new_root(
     launch: Launch, rootless: bool
 ) -> None:
     steps = plan(launch, FILTERS, rootless=rootless)
-    first = next(op for op in ops(steps.inner) if op not in {"join", "unshare", "keyring"})
-    assert first == "private"
-    assert ops(steps.inner)[-2:] == ["enter", "lookup"]
+    assert ops(steps.first)[2:4] == ["keyring", "private"]
+    assert ops(steps.root)[-2:] == ["enter", "lookup"]
     assert not {"mount", "bind", "show", "dev", "node", "mask"} & set(ops(steps.service))
 
 
@@ -95,7 +94,7 @@ def test_nothing_but_exec_follows_the_filter_unless_it_needs_privileges_to_load(
 @given(LAUNCHES)
 def test_the_hosts_privileges_end_before_an_identity_is_taken(launch: Launch) -> None:
     steps = plan(launch, FILTERS, rootless=False)
-    assert ("userns" in ops(steps.service)) == ("own-ids" in ops(steps.inner)) == (launch.ids >= 0)
+    assert ("userns" in ops(steps.service)) == ("own-ids" in ops(steps.root)) == (launch.ids >= 0)
     if launch.ids >= 0:
         names = ops(steps.service)
         assert names.index("output") < names.index("userns") < names.index("become")
@@ -105,7 +104,7 @@ def test_the_hosts_privileges_end_before_an_identity_is_taken(launch: Launch) ->
 def test_what_tells_of_the_machine_is_masked_before_anything_of_the_containers_is_mounted(
     launch: Launch,
 ) -> None:
-    steps = plan(launch, FILTERS, rootless=False).inner
+    steps = plan(launch, FILTERS, rootless=False).root
     masked = [f"{step.args[0]}/{name}" for step in steps if step.op == "mask" for name in step.args[1]]
     assert {"/proc/kcore", "/proc/keys", "/sys/firmware", "/sys/kernel"} <= set(masked)
     assert max(i for i, one in enumerate(ops(steps)) if one in {"mask", "protect"}) < ops(steps).index("dev")
@@ -123,7 +122,7 @@ def test_a_limit_that_is_declared_is_set_as_declared_and_every_other_default_is_
 
 @given(LAUNCHES, st.booleans())
 def test_every_mount_target_is_an_absolute_path_below_the_new_root(launch: Launch, rootless: bool) -> None:
-    for step in plan(launch, FILTERS, rootless=rootless).inner:
+    for step in plan(launch, FILTERS, rootless=rootless).root:
         if step.op in {"mount", "bind"}:
             target = step.args[1]
             assert target.startswith("/")
@@ -132,7 +131,7 @@ def test_every_mount_target_is_an_absolute_path_below_the_new_root(launch: Launc
 
 @given(LAUNCHES)
 def test_a_read_only_bind_is_read_only_and_a_tmpfs_never_brings_devices(launch: Launch) -> None:
-    for step in plan(launch, FILTERS, rootless=False).inner:
+    for step in plan(launch, FILTERS, rootless=False).root:
         if step.op == "bind":
             declared = next(bind for bind in launch.mounts if bind.target == step.args[1] and bind.source)
             assert bool(step.args[2] & mounts.RDONLY) == ("ro" in declared.options) or len(launch.mounts) > 1
@@ -140,14 +139,14 @@ def test_a_read_only_bind_is_read_only_and_a_tmpfs_never_brings_devices(launch: 
 
 @given(LAUNCHES)
 def test_an_ordinary_user_is_shown_device_nodes_and_never_makes_one(launch: Launch) -> None:
-    assert "node" not in ops(plan(launch, FILTERS, rootless=True).inner)
-    assert "show-node" not in ops(plan(launch, FILTERS, rootless=False).inner)
+    assert "node" not in ops(plan(launch, FILTERS, rootless=True).root)
+    assert "show-node" not in ops(plan(launch, FILTERS, rootless=False).root)
 
 
 @given(LAUNCHES)
 def test_proc_and_sys_are_the_kernels_own_and_sys_is_read_only(launch: Launch) -> None:
     made = {
-        step.args[1]: step.args for step in plan(launch, FILTERS, rootless=False).inner if step.op == "mount"
+        step.args[1]: step.args for step in plan(launch, FILTERS, rootless=False).root if step.op == "mount"
     }
     assert made["/proc"][0] == "proc"
     assert made["/sys"][3] & mounts.RDONLY

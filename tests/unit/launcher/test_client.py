@@ -14,7 +14,7 @@ from supervisor.launcher.client import Link
 
 def connected(tmp_path: Path) -> tuple[Link, socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    theirs.settimeout(5)
+    theirs.settimeout(60)
     return Link(ours, os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)), theirs
 
 
@@ -22,7 +22,7 @@ def test_removing_returns_when_the_helper_says_that_it_is_done(tmp_path: Path) -
     async def main() -> None:
         link, helper = connected(tmp_path)
         heard: list[Report] = []
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.run, heard.append)
                 async with trio.open_nursery() as removing:
@@ -61,7 +61,7 @@ def test_a_run_that_ends_after_the_helper_is_told_with_what_its_init_recorded(
     async def main() -> None:
         link, helper = connected(tmp_path)
         send, receive = trio.open_memory_channel[Report](10)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.run, send.send_nowait)
                 socket.send_fds(helper, [encode_report(Report("started", "web", 3, pid=1))], [read])

@@ -116,7 +116,7 @@ class Rig:
 
         async def main() -> None:
             archive = self.archive()
-            with trio.fail_after(60 if not mock else 1e9), self.capture(archive=archive) as capture:
+            with trio.fail_after(300 if not mock else 1e9), self.capture(archive=archive) as capture:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(capture.run)
                     await work(capture, archive)

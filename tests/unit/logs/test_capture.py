@@ -161,7 +161,7 @@ def test_the_same_bytes_come_out(
     make_rig: type[Rig], chunks: list[bytes], max_line: int, segment: int
 ) -> None:
     async def main() -> None:
-        with trio.fail_after(60), rig.capture() as capture:
+        with trio.fail_after(300), rig.capture() as capture:
             capture.attach("a", 1)
             for chunk in chunks:
                 rig.feed(chunk)

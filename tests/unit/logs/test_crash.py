@@ -249,4 +249,4 @@ def _print(rig: Rig, stream: str, start: int, count: int) -> None:
         try:
             data = data[os.write(end, data[:9000]) :]
         except BlockingIOError:
-            assert poll.poll(30_000)
+            assert poll.poll(120_000)
