@@ -115,10 +115,17 @@ class Relay:
                 raise
             data = b""
         if not data or not _write(self.out[source], data):
-            del self.out[source]
-            if source != self.terminal:
-                os.close(source)
+            self._no_more_output(source)
+            if data and source == self.terminal:
+                raise BrokenPipeError  # as for any program at a terminal whose output nobody reads
         return len(data)
+
+    def _no_more_output(self, source: int) -> None:
+        del self.out[source]
+        if source == self.terminal:
+            self.into, self.unwritten = -1, b""  # nobody is there to be typed to
+        else:
+            os.close(source)  # which tells who writes on
 
     def _drain(self) -> None:
         """What is there, and not what somebody whom the command left behind may write for ever."""

@@ -16,6 +16,7 @@ from supervisor.kernel import process
 
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS")
 _LONGEST_DELAY = 10.0
+_KEPT = 1000  # reports for the next one
 
 
 class Daemon:
@@ -24,6 +25,7 @@ class Daemon:
         self.pid = 0
         self.socket: socket.socket | None = None
         self.queue: deque[tuple[bytes, int]] = deque()
+        self.untold: deque[Report] = deque(maxlen=_KEPT)
         self.heard = False  # whether any daemon ever said a sound word
         self.deaths = 0
         self.due = 0.0  # when the next one is started
@@ -46,6 +48,8 @@ class Daemon:
             os.close(self.declared.ready)
         self.socket, self.since = ours, time.monotonic()
         self.queue.clear()
+        while self.untold:
+            self.send(self.untold.popleft())
 
     def _become(self, helper: int, spec: int, ready: int) -> None:
         # A session of its own: the terminal's Ctrl-C is the helper's to hear, and to pass on.
@@ -86,11 +90,13 @@ class Daemon:
 
     def send(self, report: Report, pidfd: int = -1) -> None:
         """Queue; with `pidfd` ≥ 0 a copy of it goes along (SCM_RIGHTS). Without a daemon it is dropped:
-        the next one is told everything that matters when it comes.
+        the next one is told everything that matters when it comes, also who has visited meanwhile.
         """
         if self.socket:
             self.queue.append((encode_report(report), os.dup(pidfd) if pidfd >= 0 else -1))
             self.flush()
+        elif report.what == "visited":
+            self.untold.append(report)
 
     def flush(self) -> None:
         """Send what the socket takes; the rest waits for it to be writable."""

@@ -62,7 +62,7 @@ def receive(guest: Guest, declared: Mapping[str, Cell], *, stopping: bool) -> Re
 
 def _fork(cell: Cell, connection: socket.socket, visit: Visit) -> None:
     # As for a launch: no handler of ours may run in the child.
-    before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    before = process.block_signals()
     try:
         pid, pidfd = cgroup.fork_into(cell.leaf, 0)
         if pid == 0:
@@ -71,7 +71,7 @@ def _fork(cell: Cell, connection: socket.socket, visit: Visit) -> None:
             finally:
                 os._exit(child.FAILED)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        process.unblock_signals(before)
     os.close(pidfd)
 
 
@@ -117,7 +117,7 @@ def _let_go(work: Entrance) -> None:
 
 def _command(cell: Cell, work: Entrance, steps: VisitSteps, connection: socket.socket) -> NoReturn:
     try:
-        process.reset_signals()
+        process.leave_signals()
         child.take(work, steps.command)
     except BaseException as error:
         _fail(cell, connection, "exec", error)

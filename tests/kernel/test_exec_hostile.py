@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -222,6 +223,19 @@ def test_who_ran_what_is_on_record_but_not_its_arguments(one: Running) -> None:
         assert record["operator"] == {"uid": 0, "pid": visitor.pid}
     assert (record["command"], record["run"]) == ("sleep", 1)
     assert "54321" not in json.dumps(one.events("operator.exec"))
+
+
+def test_it_is_on_record_also_while_nobody_is_there_to_record_it(one: Running) -> None:
+    helper_of = helper(one)
+    (daemon,) = [pid for pid in children(helper_of) if b"supervisor.daemon" in words(pid)]
+    os.kill(int(daemon), signal.SIGKILL)
+    one.until(lambda: daemon not in children(helper_of), "its death, and maybe its successor's birth")
+    assert visit(one, Visit("one", ("true",))) == 0
+    assert one.event("operator.exec", "one")["operator"] == {"uid": 0, "pid": os.getpid()}
+
+
+def words(pid: str) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_where_there_is_nothing_to_enter_it_says_so(supervise: Supervise, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ operator's is as it was afterwards, however the command or the program ends.
 """
 
 import os
+import shlex
 import signal
 
 import pytest
@@ -119,6 +120,25 @@ def test_what_cannot_be_executed_leaves_the_terminal_as_it_was(one: Running) -> 
         assert terminal.ended() == 127
         assert b"no-such: No such file or directory" in terminal.seen
         assert restored(terminal)
+
+
+def test_one_that_gives_its_terminal_up_is_waited_for(one: Running) -> None:
+    script = "trap '' HUP; exec 0<&- 1<&- 2<&-; sleep 0.5; exit 9"
+    with at_terminal(one, "one", "sh", "-c", script) as terminal:
+        assert terminal.ended() == 9
+        assert restored(terminal)
+
+
+def test_when_nobody_reads_what_it_shows_it_ends(one: Running) -> None:
+    script = f"{shlex.join(one.program)} exec one -- yes | head -n 1"
+    terminal = Terminal("/bin/sh", "-c", script, environment=one.environment)
+    try:
+        assert terminal.ended() == 0
+        assert terminal.seen.split() == [b"y"]
+        one.until(lambda: not inside(one, "one", "yes"), "its end")
+        assert restored(terminal)
+    finally:
+        terminal.close()
 
 
 def test_it_is_no_way_to_type_into_the_operators(one: Running) -> None:
