@@ -44,6 +44,7 @@ def main() -> int:
     else:
         caps.keep_only(_needed(declared.containers))
     process.show_as(b"supervisor: helper")  # a container's PID 1 is its fork: no path of the host's
+    process.open_more_files()  # a container holds eight descriptors here; its own limit is a step of its launch
     process.set_undumpable()
     process.adopt_orphans()
     try:

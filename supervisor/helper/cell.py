@@ -4,12 +4,11 @@
                       └─a step failed→ ending
 
 A run is over when its PID 1 is reaped *and* its cgroup is empty; only then is it reported, so
-whoever reads "ended" may rely on nothing being left. Files, in RUNTIME_DIR/containers/NAME/:
-stdout and stderr (FIFOs, held open here so that output outlives every reader), exit (written by
-the init shim), run (which run and which processes, for a helper that comes after us).
+whoever reads "ended" may rely on nothing being left. Its files are in RUNTIME_DIR/containers/NAME/:
+those of helper.runfiles, and run (which run and which processes, for a helper that comes after us).
 """
 
-import errno
+import contextlib
 import json
 import os
 import select
@@ -22,15 +21,16 @@ from typing import NamedTuple
 from supervisor.errors import KernelError
 from supervisor.helper import child, notes, policy
 from supervisor.helper.protocol import Launch, Report
+from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
+from supervisor.helper.runfiles import RunFiles
 from supervisor.helper.steps import Steps
+from supervisor.helper.subtree import Subtree
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import cgroup, namespaces, process
 
 _CREDENTIALS = struct.Struct("3i")
 _NO_STATUS = (-1, -1)
-_UNHEARD: dict[str, object] = {"stage": "launch", "errno": 0, "path": "ended before exec", "call": ""}
-#: What failed before there was a process → what an operator reads as its stage.
-_STAGES = {"clone3": "fork", "user namespace": "user namespace"}
+_LONGEST = 1 << 14  # bytes of what a launch's process says: a path of 1024 characters takes 12 each in JSON
 #: User and group ids that a container with a user namespace of its own has.
 ID_COUNT = 65536
 
@@ -54,9 +54,9 @@ class Cell:
         self.limits: tuple[tuple[str, str, str], ...] = ()
         self.unplaced: KernelError | None = None  # a limit no hierarchy here can hold
         self.phase, self.run = policy.IDLE, 0
-        self.files: dict[str, int] = {}
+        self.files = RunFiles(self.folder, place.gid)
         self.report: socket.socket | None = None
-        self.failure: dict[str, object] | None = None
+        self.failure: Failure | None = None
         self.init = self.service = 0
         self.service_pidfd = self.init_pidfd = self.events = self.userns = -1
         self.began = self.launch_ms = 0.0
@@ -64,10 +64,20 @@ class Cell:
         self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
         self.last: Report | None = None  # repeated to a daemon that comes after the one it was told
 
+    def settle(self, tree: Subtree) -> None:
+        """Work out where the limits go; one that cannot be held refuses the launch, not the supervisor."""
+        try:
+            self.limits = tree.limits(self.launch)
+        except KernelError as error:
+            self.unplaced = error
+        self.leaf = tree.leaf(self.launch.name, self.limits)
+
     # ── launching ──────────────────────────────────────────────────────────────────────
 
     def start(self, run: int) -> None:
-        """Fork; returns at once. Raises KernelError when the fork could not even be prepared."""
+        """Fork; returns at once. Raises KernelError or OSError when something of it failed: nothing was born
+        if `init` is still 0, else what was born must be ended.
+        """
         self.run, self.failure, self.status = run, None, _NO_STATUS
         self.began = time.monotonic()
         if self.unplaced:
@@ -76,13 +86,14 @@ class Cell:
             cgroup.remove(self.leaf.unified)
             self.killed = False
         cgroup.make(self.leaf, self.limits)
-        self.open_files()
-        os.ftruncate(self.files["exit"], 0)
+        self.files.make()
+        os.ftruncate(self.files.open["exit"], 0)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, ID_COUNT)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.report = ours
         # No handler of ours may run in the child; it takes back the default mask itself.
         before = process.block_signals()
         try:
@@ -94,71 +105,59 @@ class Cell:
         finally:
             process.unblock_signals(before)
             theirs.close()
-        self.report, self.phase = ours, policy.LAUNCHING
+        self.phase = policy.LAUNCHING
 
     def _become_child(self, report: socket.socket) -> None:
         try:
-            fds = child.Descriptors(
-                report.detach(), self.files["stdout-in"], self.files["stderr-in"], self.files["exit"]
-            )
+            files = self.files.open
+            fds = child.Descriptors(report.fileno(), files["stdout-in"], files["stderr-in"], files["exit"])
             work = Workplace(
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
             )  # fmt: skip
-            child.first(work, self.steps, fds, shim=self.launch.init)
+            child.first(work, self.steps, fds, report, shim=self.launch.init)
         finally:
             os._exit(child.FAILED)
-
-    def open_files(self) -> None:
-        """Make and open what the run writes to; what is there already is kept with what it holds."""
-        if self.files:
-            return
-        os.makedirs(self.folder, 0o710, exist_ok=True)
-        os.chown(self.folder, -1, self.place.gid)
-        for name in ("stdout", "stderr"):
-            path = f"{self.folder}/{name}"
-            if not os.path.exists(path):
-                os.mkfifo(path, 0o600)
-            self.files[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.fchown(self.files[name], -1, self.place.gid)
-            os.fchmod(self.files[name], 0o640)
-            # The container's own end: blocking, and read-write, so that with helper and daemon both
-            # dead output waits in the pipe instead of ending the service by SIGPIPE.
-            self.files[f"{name}-in"] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self.files["exit"] = os.open(f"{self.folder}/exit", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        os.fchown(self.files["exit"], -1, self.place.gid)
 
     def read_report(self) -> bool:
         """Take what the launch says; True once it has said all (exec succeeded, or it failed)."""
         assert self.report
         while True:
             try:
-                data, extra, _, _ = self.report.recvmsg(2048, socket.CMSG_SPACE(_CREDENTIALS.size))
+                data, extra, _, _ = self.report.recvmsg(_LONGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
             except BlockingIOError:
                 return False
             if not data:
                 return True
             pid = _CREDENTIALS.unpack_from(extra[0][2])[0] if extra else 0
-            if data == b"service":
-                self.service, self.service_pidfd = pid, notes.pidfd(pid)
-                # While it goes on: whoever comes after us knows of the run before anybody is told.
-                notes.write(self.folder, self.run, self.init, pid)
-            else:
-                self.failure = json.loads(data)
+            try:
+                if data == b"service":
+                    self.service, self.service_pidfd = pid, notes.pidfd(pid)
+                    # While it goes on: whoever comes after us knows of the run before anybody is told.
+                    notes.write(self.folder, self.run, self.init, pid)
+                else:
+                    self.failure = json.loads(data)
+            except ValueError:
+                self.failure = UNHEARD
+            except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
+                self.failure = failure_of(error, "note")
 
     def launched(self) -> Report | None:
         """The launch has said all: the report of its success; on failure what is left of it is ended."""
-        assert self.report
-        self.report.close()
-        self.report = None
+        self._close_report()
         if self.failure is None and self.service:
             self.launch_ms = (time.monotonic() - self.began) * 1000
             self.phase = policy.LIVE
             return self.alive()
-        self.failure = self.failure or _UNHEARD
+        self.failure = self.failure or UNHEARD
         self.killed = True
         self.end()
         return None
+
+    def _close_report(self) -> None:
+        if self.report:
+            process.close(self.report.detach())
+        self.report = None
 
     def alive(self, *, adopted: bool = False) -> Report:
         return Report(
@@ -171,7 +170,7 @@ class Cell:
     def reaped(self, status: int) -> None:
         """PID 1 is gone. What the shim recorded is exact; without it, its own status is the service's."""
         self.init = 0
-        self.status = self._recorded() or (
+        self.status = self.files.recorded() or (
             (-1, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), -1)
         )
         if self.phase == policy.LIVE:
@@ -180,32 +179,33 @@ class Cell:
     def vanished(self) -> None:
         """PID 1 of a run that another helper launched is gone: only the shim can say how."""
         self.init = 0
-        self.status = self._recorded() or (-1, signal.SIGKILL)
+        self.status = self.files.recorded() or (-1, signal.SIGKILL)
         self.end()
 
-    def _recorded(self) -> tuple[int, int] | None:
-        words = os.pread(self.files["exit"], 64, 0).split() if "exit" in self.files else []
-        return (int(words[0]), int(words[1])) if len(words) == 2 else None
-
     def end(self) -> None:
-        """Kill what is left, if anything is; `over` says when it is gone."""
+        """`over` kills what is left, and says when it is gone."""
         self.phase = policy.ENDING
-        self.events = os.open(f"{self.leaf.unified}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-        if cgroup.populated(self.events):
-            self.kill()
 
     def kill(self) -> None:
         self.killed = True
         cgroup.kill(self.leaf)
 
     def over(self) -> bool:
-        return not self.init and not cgroup.populated(self.events)
+        """Raises OSError or KernelError when it cannot tell; it may be asked again."""
+        try:
+            if self.events < 0:
+                self.events = os.open(f"{self.leaf.unified}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+            populated = cgroup.populated(self.events)
+        except FileNotFoundError:
+            populated = False
+        if populated:
+            self.kill()
+        return not self.init and not populated
 
     def finish(self) -> Report:
         """Nothing of the run is left: let go of it and say how it went."""
-        for descriptor in (self.events, self.init_pidfd, self.service_pidfd):
-            if descriptor >= 0:
-                os.close(descriptor)
+        process.close(self.events, self.init_pidfd, self.service_pidfd)
+        self._close_report()
         self.events = self.init_pidfd = self.service_pidfd = -1
         self.service, self.phase = 0, policy.IDLE
         if self.failure is not None:
@@ -220,33 +220,24 @@ class Cell:
         return self.last
 
     def signal(self, number: int) -> None:
-        try:
+        if self.service_pidfd < 0:
+            return  # it had ended before its pidfd could be had; its end is on the way
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
             signal.pidfd_send_signal(self.service_pidfd, number)
-        except ProcessLookupError:
-            return  # it ended meanwhile; its end is on the way
 
     def remove(self) -> Report:
         """Take away cgroup and files; doing it again is fine."""
         report = Report("removed", self.launch.name)
-        for descriptor in self.files.values():
-            os.close(descriptor)
-        self.files = {}
         self.last = None
-        for name in ("stdout", "stderr", "exit", "run"):
-            try:
-                os.unlink(f"{self.folder}/{name}")
-            except FileNotFoundError:
-                continue
         try:
-            os.rmdir(self.folder)
+            self.files.remove()
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # a stranger's file is left alone
-                report = report._replace(errno=error.errno or 0, path=self.folder)
+            report = report._replace(errno=error.errno or 0, path=self.folder)
         for folder in self.leaf.folders:
             try:
                 cgroup.remove(folder)
-            except KernelError as error:
-                report = report._replace(errno=error.errno, path=folder)
+            except (KernelError, OSError) as error:
+                report = report._replace(errno=error.errno or 0, path=folder)
         return report
 
     # ── for the helper that comes after ────────────────────────────────────────────────
@@ -260,7 +251,7 @@ class Cell:
         note = notes.read(self.folder)
         if note is None:
             return False
-        self.open_files()
+        self.files.make()
         self.run, self.phase = note.run, policy.LIVE
         if notes.start_time(note.init) == note.init_start:
             self.init, self.init_pidfd = note.init, notes.pidfd(note.init)
@@ -271,26 +262,9 @@ class Cell:
             if os.path.isdir(self.leaf.unified):
                 self.vanished()
             else:
-                self.status = self._recorded() or (-1, signal.SIGKILL)
+                self.status = self.files.recorded() or (-1, signal.SIGKILL)
                 self.finish()
         return True
-
-
-def refusal(name: str, run: int, failure: dict[str, object]) -> Report:
-    """A launch's own account of its failure, as a report; its words are bounded, its types checked."""
-    number = failure.get("errno")
-    return Report(
-        "refused", name, run, stage=str(failure.get("stage"))[:64], errno=number if isinstance(number, int) else 0,
-        path=str(failure.get("path"))[:1024], hint=str(failure.get("call"))[:64],
-    )  # fmt: skip
-
-
-def failure_of(error: KernelError | OSError) -> dict[str, object]:
-    """As a launch's own process reports one: what could not even be prepared."""
-    if not isinstance(error, KernelError):
-        return {"stage": "fork", "errno": error.errno, "path": str(error.filename or ""), "call": ""}
-    stage = _STAGES.get(error.call, "cgroup")
-    return {"stage": stage, "errno": error.errno, "path": error.path, "call": error.call}
 
 
 #: What a cell waits for, by phase: its report socket, or its cgroup being empty.

@@ -36,9 +36,8 @@ class Descriptors(NamedTuple):
     exit_file: int
 
 
-def first(work: Workplace, steps: Steps, fds: Descriptors, *, shim: bool) -> NoReturn:
+def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
     """The helper's child, PID 1 of the container."""
-    report = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fds.report)
     tell = -1
     try:
         _let_go(fds, work.userns)
@@ -105,8 +104,10 @@ def failure_of(stage: str, error: BaseException) -> dict[str, object]:
     """What to say of a failure; `stage` unless a step has its own."""
     if isinstance(error, StepError):
         stage, number, path, call = error.args
+    elif isinstance(error, KernelError):
+        number, path, call = error.errno, error.path, error.call
     elif isinstance(error, OSError):
-        number, path, call = error.errno or 0, "", ""
+        number, path, call = error.errno or 0, str(error.filename or ""), ""
     else:
         number, path, call = 0, f"{type(error).__name__}: {error}", ""
     return {"stage": stage, "errno": number, "path": path[-1024:], "call": call}

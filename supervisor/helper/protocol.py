@@ -19,6 +19,7 @@ from supervisor.errors import ProtocolError
 
 MAX = 4096
 VISIT_MAX = 65536
+_MAX_NAME = 80  # of ASCII: no declared container has a longer one
 _MAX_RUN = 1 << 53
 _MAX_SIGNAL = 64
 
@@ -54,6 +55,8 @@ def decode_request(data: bytes) -> Request:
         if type(fields[key]) is not kind:  # not isinstance: True is not a run number
             raise ProtocolError(f"{key} has the wrong type")
     request = Request(do, **fields)
+    if len(request.name) > _MAX_NAME or not request.name.isascii():
+        raise ProtocolError("no container has such a name")
     if not 0 <= request.run < _MAX_RUN or not 0 <= request.signal <= _MAX_SIGNAL:
         raise ProtocolError("number out of range")
     if request.do == "notify" and request.state not in NOTIFY_STATES:
@@ -109,11 +112,15 @@ _REPORT_TYPES = {name: type(default) for name, default in Report._field_defaults
 
 
 def encode_report(report: Report) -> bytes:
-    defaults = Report._field_defaults
-    data = json.dumps({k: v for k, v in report._asdict().items() if v != defaults.get(k)}).encode()
+    data = _encode(report)
     if len(data) > MAX:  # only paths can be that long; JSON makes at most 12 bytes of a character
-        return encode_report(report._replace(path=report.path[-200:], hint=report.hint[:50]))
+        return _encode(report._replace(path=report.path[-200:], hint=report.hint[:50]))
     return data
+
+
+def _encode(report: Report) -> bytes:
+    defaults = Report._field_defaults
+    return json.dumps({k: v for k, v in report._asdict().items() if v != defaults.get(k)}).encode()
 
 
 def decode_report(data: bytes) -> Report:

@@ -2,83 +2,92 @@
 
 One thread, one poll(2), no timeouts but the daemon's own restart delay: everything else is an
 event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch
-never holds the loop up: all set-up is done in the forked child.
+never holds the loop up: all set-up is done in the forked child. A system call that fails in the
+loop, for want of memory or descriptors, ends nothing but the turn: everything is looked at again.
 """
 
 import os
 import select
 import signal
+import sys
 import time
 from base64 import b64decode
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
 from supervisor.helper import policy, visit
-from supervisor.helper.cell import EVENTS, Cell, Place, failure_of, refusal
+from supervisor.helper.cell import EVENTS, Cell, Place
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Door
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
+from supervisor.helper.refusals import failure_of
 from supervisor.helper.steps import plan
-from supervisor.helper.subtree import Subtree, end_by_force
-from supervisor.kernel import cgroup, process
+from supervisor.helper.subtree import Subtree
+from supervisor.kernel import process
 
 _HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PRESSES_HEEDED = 2  # SIGINTs that are passed on before the helper acts by itself
 _ONE_PRESS = 0.2  # seconds within which two signals are one
+_BREATH = 0.05  # seconds until what failed is looked at again
 
 
 class Helper:
     def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
         self.tree = tree
-        self.runtime_dir = declared.runtime_dir
-        place = Place(
-            f"{declared.runtime_dir}/containers", f"{declared.runtime_dir}/root", declared.gid, rootless
-        )
+        top = declared.runtime_dir
+        place = Place(f"{top}/containers", f"{top}/root", declared.gid, rootless)
         filters = tuple(tuple(map(b64decode, programs)) for programs in declared.filters)
         self.cells: dict[str, Cell] = {}
         for launch in declared.containers:
             cell = Cell(launch, plan(launch, filters, rootless=rootless), place)
-            self._place(cell)
+            cell.settle(tree)
             self.cells[launch.name] = cell
         self.daemon = Daemon(declared)
         self.detached = declared.ready >= 0
         self.poll = select.poll()
-        self.door = Door(declared.runtime_dir, self.poll)
+        self.door = Door(top, self.poll)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
         self.wake = -1
         self.presses, self.interrupted, self.stop_wanted = 0, 0.0, ""
+        self.again = self.done = False  # `again`: something failed, so everything is looked at again
         self.stopping = False  # the end has begun: a daemon that dies now is not started again
-        self.done = False
         self.code = 0
-
-    def _place(self, cell: Cell) -> None:
-        """Work out where the limits go; one that cannot be held refuses the launch, not the supervisor."""
-        try:
-            cell.limits = self.tree.limits(cell.launch)
-        except KernelError as error:
-            cell.unplaced = error
-        cell.leaf = self.tree.leaf(cell.launch.name, cell.limits)
 
     # ── the loop ───────────────────────────────────────────────────────────────────────
 
     def run(self) -> int:
-        self._listen_to_signals()
+        self.wake = process.hear(_HEARD)
+        self.poll.register(self.wake, select.POLLIN)
         self._adopt()
         self._start_daemon()
         while not self.done:
-            for descriptor, event in self.poll.poll(self._patience()):
-                self._handle(descriptor, event)
-            if not self.daemon.pid and not self.done:
-                self._without_daemon()
+            try:
+                self._turn()
+            except (OSError, KernelError) as error:
+                if self.done:
+                    raise
+                self._troubled(error)
         return self.code
 
-    def _listen_to_signals(self) -> None:
-        self.wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in _HEARD:
-            signal.signal(number, lambda _number, _frame: None)  # the wake-up descriptor tells which
-        self.poll.register(self.wake, select.POLLIN)
+    def _turn(self) -> None:
+        if self.again:
+            process.unblock_signals()
+            self._reap()
+            for cell in self.cells.values():
+                self._watch(cell)
+            self.again = False
+        for descriptor, event in self.poll.poll(self._patience()):
+            self._handle(descriptor, event)
+        if not self.daemon.pid and not self.done:
+            self._without_daemon()
+        self._mind_queue()
+
+    def _troubled(self, error: OSError | KernelError) -> None:
+        self.again = True
+        with suppress(OSError):
+            print(f"supervisor: helper: {error}; trying again", file=sys.stderr, flush=True)
+        time.sleep(_BREATH)
 
     def _patience(self) -> float | None:
         if self.daemon.pid or self.stopping:
@@ -93,13 +102,7 @@ class Helper:
         elif descriptor in self.waiting:
             self._on_cell(self.waiting[descriptor])
         elif self.door.knows(descriptor):
-            self._on_door(descriptor)
-
-    def _on_door(self, descriptor: int) -> None:
-        guest = self.door.hear(descriptor)
-        entered = visit.receive(guest, self.cells, stopping=self.stopping) if guest else None
-        if entered:
-            self.daemon.send(entered)
+            visit.answer(self.door.hear(descriptor), self.cells, self.daemon, stopping=self.stopping)
 
     def _on_signals(self) -> None:
         self.door.unlock()
@@ -187,8 +190,7 @@ class Helper:
     def _adopt(self) -> None:
         """What a helper that crashed left running is ours now; what is not declared any more is ended."""
         for name in self.tree.strangers(frozenset(self.cells)):
-            leaf = self.tree.leaf(name, (("cpu", "", ""), ("pids", "", "")) if self.tree.layout.v1 else ())
-            end_by_force(cgroup.Leaf(leaf.unified, {k: v for k, v in leaf.v1.items() if os.path.isdir(v)}))
+            self.tree.end_stranger(name)
         for cell in self.cells.values():
             if cell.adopt() and cell.phase == policy.LIVE:
                 self._await(cell, cell.init_pidfd, select.POLLIN)
@@ -199,7 +201,7 @@ class Helper:
     def _start_daemon(self) -> None:
         self.daemon.start()
         assert self.daemon.socket
-        self.poll.register(self.daemon.socket, select.POLLIN)
+        self.poll.register(self.daemon.socket, self.daemon.awaited())
         for cell in self.cells.values():
             if cell.phase == policy.LIVE:
                 self.daemon.send(cell.alive(adopted=True), cell.init_pidfd)
@@ -208,7 +210,6 @@ class Helper:
         if self.stop_wanted:  # asked while there was no daemon to hear it
             self.daemon.send(Report("asked", path=self.stop_wanted))
         self.daemon.send(Report("told"))
-        self._mind_queue()
 
     def _forget_daemon(self) -> None:
         if self.daemon.socket:
@@ -226,19 +227,19 @@ class Helper:
             self._start_daemon()
 
     def _on_daemon(self, event: int) -> None:
-        data = self.daemon.receive() if event & select.POLLIN else b""
-        if data:
+        data = self.daemon.receive() if event & select.POLLIN else None
+        if data or (data is not None and not event & (select.POLLHUP | select.POLLRDHUP)):
             self._on_message(data)
         elif event & select.POLLHUP and self.daemon.socket:
             self.poll.unregister(self.daemon.socket)  # its end is closed; its death is reaped by itself
-            return
-        self._mind_queue()
+            self.daemon.mute = self.daemon.gone = True
+        elif event & select.POLLRDHUP:
+            self.daemon.mute = True
 
     def _mind_queue(self) -> None:
         self.daemon.flush()
-        if self.daemon.socket and not self.done:
-            writable = select.POLLOUT if self.daemon.queue else 0
-            self.poll.modify(self.daemon.socket, select.POLLIN | writable)
+        if self.daemon.socket and not self.daemon.gone and not self.done:
+            self.poll.modify(self.daemon.socket, self.daemon.awaited())
 
     def _on_message(self, data: bytes) -> None:
         try:
@@ -275,11 +276,15 @@ class Helper:
         try:
             cell.start(run)
         except (KernelError, OSError) as error:
-            cell.last = refusal(cell.launch.name, run, failure_of(error))
-            self.daemon.send(cell.last)
-            return
-        assert cell.report
-        self._await(cell, cell.report.fileno(), select.POLLIN)
+            cell.failure = failure_of(error)
+            if cell.init:  # born all the same: it is ended, and that is told
+                cell.end()
+                self.again = True
+            else:
+                self.daemon.send(cell.finish())
+        else:
+            assert cell.report
+            self._await(cell, cell.report.fileno(), select.POLLIN)
 
     # ── the end ────────────────────────────────────────────────────────────────────────
 
@@ -289,12 +294,7 @@ class Helper:
         self.door.close()
         for cell in self.cells.values():
             if cell.phase != policy.IDLE:
-                end_by_force(cell.leaf)
+                self.tree.end(cell.leaf)
             cell.remove()
-        if self.daemon.pid and not self.daemon.heard:
-            os.kill(self.daemon.pid, signal.SIGKILL)
-        if self.daemon.socket:
-            self.daemon.socket.close()  # which tells the daemon to end
-        if self.daemon.pid:
-            os.waitpid(self.daemon.pid, 0)
+        self.daemon.end()
         self.tree.close()

@@ -57,11 +57,22 @@ class Subtree:
         found = [one.name for one in os.scandir(self.top) if one.is_dir()]
         return [name for name in found if name not in declared and name != "_supervisor"]
 
+    def end(self, leaf: cgroup.Leaf) -> None:
+        """Kill all that lives in a leaf, and remove it."""
+        cgroup.end(leaf.unified)
+        for folder in leaf.folders:
+            cgroup.remove(folder)
+
+    def end_stranger(self, name: str) -> None:
+        leaf = self.leaf(name, (("cpu", "", ""), ("pids", "", "")) if self.layout.v1 else ())
+        self.end(cgroup.Leaf(leaf.unified, {k: v for k, v in leaf.v1.items() if os.path.isdir(v)}))
+
     def close(self) -> None:
         """Back to where the helper came from, and nothing of the subtree is left."""
         for folder in (self.top, self.base):
             _take_back(folder)
         cgroup.write(self.layout.unified, "cgroup.procs", str(os.getpid()))
+        cgroup.end(f"{self.top}/_supervisor")  # what a daemon may have left there
         for top in (self.top, *(f"{folder}/{self.name}" for folder in self.layout.v1.values())):
             cgroup.remove(top)
 
@@ -113,13 +124,6 @@ def _make(folder: str) -> None:
 def _cure() -> str:
     """How to be given a cgroup of one's own (systemd-run(1))."""
     return "start it with: systemd-run --scope -p Delegate=yes supervisor start …  (--user without root)"
-
-
-def end_by_force(leaf: cgroup.Leaf) -> None:
-    """End what lives in a leaf, wait for it, and take the leaf away."""
-    cgroup.end(leaf.unified)
-    for folder in leaf.folders:
-        cgroup.remove(folder)
 
 
 def _take_back(folder: str) -> None:

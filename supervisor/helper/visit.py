@@ -9,7 +9,7 @@ cgroup, if not before. What there is to say goes to the operator over the connec
 command holds it until its execve, the waiter until the command has ended. From the operator come
 requests for signals, and by closing the connection a SIGHUP.
 
-Nothing here but `receive` returns to the caller.
+Nothing here but `answer` returns to the caller.
 """
 
 import os
@@ -22,12 +22,13 @@ from contextlib import suppress
 from typing import NoReturn
 
 from supervisor.errors import KernelError, ProtocolError
-from supervisor.helper import cell as cells
 from supervisor.helper import child, policy
-from supervisor.helper.cell import Cell, refusal
+from supervisor.helper.cell import Cell
+from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Guest, deny
 from supervisor.helper.entry import Entrance
 from supervisor.helper.protocol import MAX, Report, Visit, decode_request, encode_report
+from supervisor.helper.refusals import failure_of, refusal
 from supervisor.helper.steps import VisitSteps, visiting
 from supervisor.kernel import caps, cgroup, process
 
@@ -39,13 +40,15 @@ _WHY_NOT = {
 _LOGGED = 256  # characters of the command that a record holds
 
 
-def receive(guest: Guest, declared: Mapping[str, Cell], *, stopping: bool) -> Report | None:
-    """Let a guest in or say why not; the report for the daemon of one who is in."""
+def answer(guest: Guest | None, declared: Mapping[str, Cell], daemon: Daemon, *, stopping: bool) -> None:
+    """Let a guest in and tell the daemon, or say why not."""
+    if guest is None:
+        return
     connection, visit, pid = guest
-    cell = declared.get(visit.name)
     with connection:
+        cell = declared.get(visit.name)
         if cell is None:
-            deny(connection, visit.name, "not-found", f'no container is called "{visit.name[:80]}"')
+            deny(connection, "", "not-found", f'no container is called "{visit.name[:80]}"')
         elif stopping:
             deny(connection, visit.name, "conflict", "the supervisor is stopping")
         elif cell.phase != policy.LIVE:
@@ -54,10 +57,11 @@ def receive(guest: Guest, declared: Mapping[str, Cell], *, stopping: bool) -> Re
             try:
                 _fork(cell, connection, visit)
             except (KernelError, OSError) as error:
-                _tell(connection, refusal(visit.name, cell.run, cells.failure_of(error)))
-                return None
-            return Report("visited", visit.name, cell.run, pid=pid, path=visit.argv[0][:_LOGGED])
-    return None
+                _tell(connection, refusal(visit.name, cell.run, failure_of(error)))
+                process.unblock_signals()  # which may be what failed
+            else:
+                command = visit.argv[0][:_LOGGED]
+                daemon.send(Report("visited", visit.name, cell.run, pid=pid, path=command))
 
 
 def _fork(cell: Cell, connection: socket.socket, visit: Visit) -> None:
@@ -72,7 +76,7 @@ def _fork(cell: Cell, connection: socket.socket, visit: Visit) -> None:
                 os._exit(child.FAILED)
     finally:
         process.unblock_signals(before)
-    os.close(pidfd)
+    process.close(pidfd)
 
 
 def _visitor(cell: Cell, connection: socket.socket, visit: Visit) -> NoReturn:

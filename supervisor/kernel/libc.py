@@ -39,6 +39,7 @@ _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR 
     437,
     442,
 )
+_CLOSE_RANGE = 436
 _CLONE3, _CLONE_PIDFD, _CLONE_INTO_CGROUP = 435, 0x1000, 0x200000000
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}.get(platform.machine(), -1)
 _SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(platform.machine(), -1)
@@ -240,6 +241,13 @@ def capget() -> tuple[int, int, int]:
     if _libc.capget(ctypes.byref(header), ctypes.byref(data)) < 0:
         _raise("capget", "")
     return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
+
+
+def close_range(first: int, last: int) -> None:
+    """Close the descriptors from `first` to `last` (close_range(2)). os.closerange() would hide a failure, and
+    then try a thousand million numbers one by one.
+    """
+    _syscall("close_range", f"{first}-{last}", _CLOSE_RANGE, first, last, 0)
 
 
 # ── pipes ──────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ import fcntl
 import os
 import socket
 import struct
+from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.kernel import libc
@@ -43,23 +44,27 @@ def make_user(first: int, count: int) -> int:
     A namespace lives as long as somebody holds it, so the process that is made with it ends at once.
     """
     wait, go = os.pipe2(os.O_CLOEXEC)
-    pid, pidfd = libc.clone3(FLAGS["user"])
-    if pid == 0:
-        try:
-            os.close(go)
-            os.read(wait, 1)  # until our maker lets go, or dies
-        finally:
-            os._exit(0)
+    pid = pidfd = -1
     try:
+        pid, pidfd = libc.clone3(FLAGS["user"])
+        if pid == 0:
+            try:
+                os.close(go)
+                os.read(wait, 1)  # until our maker lets go, or dies
+            finally:
+                os._exit(0)
         for file in ("uid_map", "gid_map"):
             _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise KernelError("user namespace", error.errno or 0, str(error.filename)) from None
     finally:
-        for descriptor in (wait, go, pidfd):
-            os.close(descriptor)
-        os.waitpid(pid, 0)
+        for descriptor in (go, wait, pidfd):
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.close(descriptor)
+        if pid > 0:
+            os.waitpid(pid, 0)
 
 
 def join(namespace: int, name: str) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.kernel import libc
@@ -24,6 +25,7 @@ CHANGED = (
     signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP,
 )  # fmt: skip
 _UNLIMITED = 1 << 63  # more than any
+_LAST = (1 << 32) - 1  # as a descriptor: past any
 
 
 def set_undumpable() -> None:
@@ -78,6 +80,12 @@ def lower_rlimit(name: str, soft: int, hard: int) -> None:
     set_rlimit(name, min(soft, hard), hard)
 
 
+def open_more_files() -> None:
+    """As many descriptors as may be had without asking (RLIMIT_NOFILE, getrlimit(2))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def reset_personality() -> None:
     """Programs see this kernel as it is, their memory randomised, whatever `setarch` started us (personality(2))."""
     if libc.personality(0xFFFFFFFF):
@@ -104,6 +112,15 @@ def block_signals() -> int:
 
 def unblock_signals(blocked: int = 0) -> None:
     libc.set_signal_mask(blocked)
+
+
+def hear(numbers: tuple[int, ...]) -> int:
+    """From now on these do nothing but make this descriptor readable: a byte for each, its number."""
+    heard, said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(said, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, lambda _number, _frame: None)
+    return heard
 
 
 def leave_signals() -> None:
@@ -133,10 +150,19 @@ def let_go_of_stderr() -> None:
     os.close(null)
 
 
+def close(*descriptors: int) -> None:
+    """Descriptors, -1 being none: Linux frees each, also when it answers with an error."""
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
 def close_all_but(keep: set[int]) -> None:
     """Close every descriptor from 3 up that is not in `keep`."""
     low = 3
     for descriptor in sorted(fd for fd in keep if fd >= low):
-        os.closerange(low, descriptor)
+        if low < descriptor:
+            libc.close_range(low, descriptor - 1)
         low = descriptor + 1
-    os.closerange(low, 1 << 30)
+    libc.close_range(low, _LAST)

@@ -245,6 +245,8 @@ def test_where_there_is_nothing_to_enter_it_says_so(supervise: Supervise, tmp_pa
     assert (done.returncode, done.stderr) == (1, b"supervisor: one is not running\n")
     done = execute(running, "two", "true")
     assert (done.returncode, done.stderr) == (3, b'supervisor: no container is called "two"\n')
+    done = execute(running, "ü" * 5000, "true")
+    assert (done.returncode, done.stderr.count(b"\n")) == (3, 1)
     nobody = running.call("exec", "--runtime-dir", str(tmp_path), "one", "--", "true")
     assert nobody.returncode == 3
     assert nobody.stderr.startswith("supervisor: no supervisor is running in ")
