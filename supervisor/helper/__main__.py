@@ -8,7 +8,6 @@ in for the standard library.
 import errno
 import gc
 import os
-import signal
 import sys
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -48,7 +47,7 @@ def main() -> int:
     process.set_undumpable()
     process.adopt_orphans()
     try:
-        tree = open_subtree(declared.runtime_dir)
+        tree = open_subtree(declared.subtree)
     except KernelError as error:
         print(f"supervisor: {error.call}: {os.strerror(error.errno)}: {error.path}", file=sys.stderr)
         return 1
@@ -88,6 +87,5 @@ def _tidy(runtime_dir: str) -> None:
 
 
 if __name__ == "__main__":
-    process.reset_signals()  # whoever started us may have ignored some; process.CHANGED is what we change
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    process.ignore_nothing()
     sys.exit(main())

@@ -241,7 +241,8 @@ class Declared(NamedTuple):
 
     `python` runs the daemon; descriptors: `spec` (what the daemon supervises, as JSON), `ready`
     (closed by the first daemon once all is started; -1 none), `lock` (held until the helper ends).
-    `filters` are seccomp programs, base64 of what the kernel loads, each entry loaded in its order.
+    `filters` are seccomp programs, what the kernel loads in hexadecimal, each entry loaded in its order;
+    `subtree` is the name of the instance's cgroup.
     """
 
     runtime_dir: str
@@ -253,6 +254,7 @@ class Declared(NamedTuple):
     lock: int
     containers: tuple[Launch, ...]
     filters: tuple[tuple[str, ...], ...] = ()
+    subtree: str = "supervisor"
 
 
 def encode_declared(declared: Declared) -> bytes:

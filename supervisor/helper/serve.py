@@ -11,7 +11,6 @@ import select
 import signal
 import sys
 import time
-from base64 import b64decode
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
@@ -37,7 +36,7 @@ class Helper:
         self.tree = tree
         top = declared.runtime_dir
         place = Place(f"{top}/containers", f"{top}/root", declared.gid, rootless)
-        filters = tuple(tuple(map(b64decode, programs)) for programs in declared.filters)
+        filters = tuple(tuple(map(bytes.fromhex, programs)) for programs in declared.filters)
         self.cells: dict[str, Cell] = {}
         for launch in declared.containers:
             cell = Cell(launch, plan(launch, filters, rootless=rootless), place)

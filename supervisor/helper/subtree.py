@@ -10,21 +10,11 @@ down; root then takes the top of the hierarchy as BASE, others are told what to 
 """
 
 import errno
-import hashlib
 import os
 
 from supervisor.errors import KernelError
 from supervisor.helper.protocol import Launch
 from supervisor.kernel import cgroup
-
-DEFAULT_RUNTIME_DIR = "/run/supervisor"
-
-
-def folder_name(runtime_dir: str) -> str:
-    """One name an instance, the same at the next start, so that what a crash left is found."""
-    if runtime_dir == DEFAULT_RUNTIME_DIR:
-        return "supervisor"
-    return f"supervisor-{hashlib.sha256(runtime_dir.encode()).hexdigest()[:8]}"
 
 
 class Subtree:
@@ -77,14 +67,14 @@ class Subtree:
             cgroup.remove(top)
 
 
-def open_subtree(runtime_dir: str) -> Subtree:
-    """Make the subtree and move the helper into it; raises KernelError whose path is for an operator."""
+def open_subtree(name: str) -> Subtree:
+    """Make the subtree `name` and move the helper into it; raises KernelError whose path is for an operator."""
     layout = cgroup.here()
     if not layout.unified:
         raise KernelError(
             "cgroup", errno.ENOTSUP, "no cgroup2 file system is mounted (mount -t cgroup2 none …)"
         )
-    tree = Subtree(layout, _base(layout), folder_name(runtime_dir))
+    tree = Subtree(layout, _base(layout), name)
     _make(tree.top)
     # A daemon whose helper crashed still captures there. It is written to be killed at any moment.
     cgroup.end(f"{tree.top}/_supervisor")

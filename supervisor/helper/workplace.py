@@ -21,7 +21,7 @@ class Workplace:
         self.userns = userns
         self.rootless = rootless
         self.host = -1  # the machine's /, as the supervisor sees it: every path of the host is below it
-        self.masks = -1
+        self.empty_folder = self.empty_file = -1  # what masked paths show
         self.root = -1
         self.dev = -1
         self.account = Account(0, 0, (0,), "/")

@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import signal
+import struct
 
 from supervisor.errors import KernelError
 
@@ -18,6 +19,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _call = _libc.syscall
 _call.restype, _call.argtypes = ctypes.c_long, (ctypes.c_long, *[ctypes.c_void_p] * 6)
 _NOTHING = (0,) * 6
+# Bound here, once: what a launch looks up anew costs it pages of its own.
+_setfsuid, _setfsgid = _libc.setfsuid, _libc.setfsgid
+_setfsuid.argtypes = _setfsgid.argtypes = (ctypes.c_uint,)
+_capset, _capget = _libc.capset, _libc.capget
+_capset.argtypes = _capget.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+_CAPABILITY_VERSION_3 = struct.pack("2I", 0x20080522, 0)
 _prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 # Without letting the interpreter's lock go: for clone3, whose child has no other thread.
@@ -170,10 +177,9 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
 
 def setfsid(uid: int, gid: int) -> None:
     """Whose files this thread makes (setfsuid(2), setfsgid(2)); neither call says that it failed."""
-    for call, wanted in (("setfsgid", gid), ("setfsuid", uid)):
-        function = getattr(_libc, call)
-        function(ctypes.c_uint(wanted))
-        if function(ctypes.c_uint(0xFFFFFFFF)) & 0xFFFFFFFF != wanted:  # an impossible id only asks
+    for call, function, wanted in (("setfsgid", _setfsgid, gid), ("setfsuid", _setfsuid, uid)):
+        function(wanted)
+        if function(0xFFFFFFFF) & 0xFFFFFFFF != wanted:  # an impossible id only asks
             raise KernelError(call, 1, str(wanted))
 
 
@@ -224,22 +230,21 @@ def seccomp_filter(program: bytes) -> None:
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Sets of this thread as bit masks (capset(2), _LINUX_CAPABILITY_VERSION_3)."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     low = 0xFFFFFFFF
-    data = (ctypes.c_uint32 * 6)(
-        effective & low, permitted & low, inheritable & low,
+    data = struct.pack(
+        "6I", effective & low, permitted & low, inheritable & low,
         effective >> 32, permitted >> 32, inheritable >> 32,
     )  # fmt: skip
-    if _libc.capset(ctypes.byref(header), ctypes.byref(data)) < 0:
+    if _capset(_CAPABILITY_VERSION_3, data) < 0:
         _raise("capset", hex(permitted))
 
 
 def capget() -> tuple[int, int, int]:
     """(effective, permitted, inheritable) of this thread as bit masks."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)()
-    if _libc.capget(ctypes.byref(header), ctypes.byref(data)) < 0:
+    sets = ctypes.create_string_buffer(24)
+    if _capget(_CAPABILITY_VERSION_3, sets) < 0:
         _raise("capget", "")
+    data = struct.unpack("6I", sets.raw)
     return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
 
 

@@ -20,10 +20,8 @@ RLIMITS = {
 } | {"locks": 10}  # RLIMIT_LOCKS has no name in Python's resource module
 
 
-#: Signals that Python ignores from its start, and those that the helper hears or ignores.
-CHANGED = (
-    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP,
-)  # fmt: skip
+#: SIGPIPE and SIGXFSZ, as a mask: the call that meets one fails with EPIPE or EFBIG, which says enough.
+NEVER_TAKEN = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
 _UNLIMITED = 1 << 63  # more than any
 _LAST = (1 << 32) - 1  # as a descriptor: past any
 
@@ -105,12 +103,20 @@ def show_as(title: bytes) -> None:
         libc.overwrite(start, title[: end - start - 1].ljust(end - start, b"\0"))
 
 
+def ignore_nothing() -> None:
+    """Signals at their defaults, those that Python ignores too: these are blocked instead, and so do not
+    matter to what is forked and executed: an ignored signal would stay ignored there.
+    """
+    reset_signals()
+    unblock_signals()
+
+
 def block_signals() -> int:
     """All that can be; what was blocked before, for `unblock_signals`."""
     return libc.set_signal_mask((1 << 64) - 1)
 
 
-def unblock_signals(blocked: int = 0) -> None:
+def unblock_signals(blocked: int = NEVER_TAKEN) -> None:
     libc.set_signal_mask(blocked)
 
 
@@ -124,11 +130,10 @@ def hear(numbers: tuple[int, ...]) -> int:
 
 
 def leave_signals() -> None:
-    """As `reset_signals`, in a fork of a process that had reset them and then changed only CHANGED."""
+    """In a fork of a process with handlers: none of them tells it of a signal any more. They end at
+    exec; until `unblock_signals` none runs.
+    """
     signal.set_wakeup_fd(-1)
-    for number in CHANGED:
-        signal.signal(number, signal.SIG_DFL)
-    unblock_signals()
 
 
 def reset_signals() -> None:

@@ -1,6 +1,6 @@
 """What root declares to the helper, as the bytes that it decodes."""
 
-from base64 import b64encode
+import hashlib
 from collections.abc import Mapping
 
 from supervisor.core.spec import Configuration, Container
@@ -8,6 +8,7 @@ from supervisor.helper.protocol import Declared, Launch, encode_declared
 from supervisor.launcher.ids import allocate
 from supervisor.launcher.lower import lower
 
+DEFAULT_RUNTIME_DIR = "/run/supervisor"
 #: For each container its seccomp programs, () for none.
 Filters = Mapping[str, tuple[bytes, ...]]
 
@@ -37,7 +38,8 @@ def declare(
             ready=ready,
             lock=lock,
             containers=_launches(configuration, filters, distinct),
-            filters=tuple(tuple(b64encode(one).decode() for one in programs) for programs in distinct),
+            subtree=subtree(configuration.settings.runtime_dir),
+            filters=tuple(tuple(one.hex() for one in programs) for programs in distinct),
         )
     )
 
@@ -59,6 +61,13 @@ def _launches(
         )
 
     return tuple(launch(container) for container in configuration.containers)
+
+
+def subtree(runtime_dir: str) -> str:
+    """One cgroup an instance, the same at the next start, so that what a crash left is found."""
+    if runtime_dir == DEFAULT_RUNTIME_DIR:
+        return "supervisor"
+    return f"supervisor-{hashlib.sha256(runtime_dir.encode()).hexdigest()[:8]}"
 
 
 def layers(state_dir: str) -> str:

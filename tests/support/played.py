@@ -20,8 +20,7 @@ import pytest
 import supervisor
 from supervisor.config.load import load
 from supervisor.helper.protocol import Report, Request, decode_report, encode_request
-from supervisor.helper.subtree import folder_name
-from supervisor.launcher.declaration import declare
+from supervisor.launcher.declaration import declare, subtree
 from supervisor.launcher.seccomp import compile_filters
 from tests.support.running import PATIENCE, Keys, cgroup_mounts, table, until
 
@@ -55,7 +54,7 @@ class Played:
         (configs / "all.toml").write_text("\n".join(text))
         self.configuration = load(f"{configs}/", root=True)
         self.names = [one.name for one in self.configuration.containers]
-        self.subtree = folder_name(str(self.runtime_dir))
+        self.subtree = subtree(str(self.runtime_dir))
         self.said = folder / "said"
         self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listening.bind(str(self.short / "test"))
