@@ -18,7 +18,7 @@ import sys
 from typing import NamedTuple, NoReturn
 
 from supervisor.errors import KernelError
-from supervisor.helper import init
+from supervisor.helper import build, init
 from supervisor.helper.operations import OPERATIONS
 from supervisor.helper.steps import Step, Steps
 from supervisor.helper.workplace import Workplace
@@ -38,24 +38,26 @@ class Descriptors(NamedTuple):
 
 def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
     """The helper's child, PID 1 of the container."""
-    tell = -1
     try:
         _let_go(fds, work.userns)
         take(work, steps.first)
         if shim:
             init.block_signals()
-            told, tell = os.pipe2(os.O_CLOEXEC)
+            ours, work.init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             service = os.fork()
             if service:
-                os.close(tell)
+                work.init.close()
+                if steps.aside:
+                    take(work, steps.aside)
+                    build.lend_network(work, ours)
                 keep = {fds.report, fds.exit_file}
-                if not init.give_up(work, told, steps.filters, keep):
+                if not init.give_up(work, ours, steps.filters, keep):
                     os._exit(FAILED)  # the service has said why
                 report.close()
                 init.run(service, fds.exit_file)
     except BaseException as error:
         _fail(report, "fork", error)
-    _service(work, steps, report, tell)
+    _service(work, steps, report)
 
 
 def _let_go(fds: Descriptors, userns: int) -> None:
@@ -71,14 +73,13 @@ def _let_go(fds: Descriptors, userns: int) -> None:
     sys.path.clear()
 
 
-def _service(work: Workplace, steps: Steps, report: socket.socket, tell: int) -> NoReturn:
+def _service(work: Workplace, steps: Steps, report: socket.socket) -> NoReturn:
     try:
         process.leave_signals()
         report.send(b"service")
         take(work, steps.root)
-        if tell >= 0:
-            init.tell(tell, work.account)
-            os.close(tell)
+        if work.init:
+            init.tell(work.init, work.account)
         take(work, steps.service)
     except BaseException as error:
         _fail(report, "exec", error)

@@ -16,7 +16,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "no-setuid": build.no_setuid, "own": hostview.own, "show": hostview.show, "copy": hostview.copy,
     "mount": build.mount, "bind": build.bind, "mask": build.mask, "protect": build.protect,
     "dev": devices.dev, "node": devices.node, "show-node": devices.show_node, "device": devices.device,
-    "link": devices.link, "seal": build.seal, "hostname": build.hostname, "loopback": build.loopback,
+    "link": devices.link, "seal": build.seal, "hostname": build.hostname, "loopback": build.loopback, "join-network": build.join_network,
     "enter": build.enter,
     # in it
     "lookup": confine.lookup, "session": confine.session, "rlimit": confine.rlimit,

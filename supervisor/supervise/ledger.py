@@ -15,6 +15,8 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, NamedTuple
 
+import msgspec
+
 SUFFIX = ".json"
 #: An entry holds twenty runs at most; what is larger was not written here.
 LARGEST = 1 << 20
@@ -36,7 +38,7 @@ class Ledger:
 
     def save(self, name: str, content: dict[str, Any]) -> None:
         """Raises OSError when the folder cannot be written."""
-        data = json.dumps({"saved_at": self._wall(), "content": content}).encode()
+        data = msgspec.json.encode({"saved_at": self._wall(), "content": content})
         aside = f".{name}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(aside, flags, 0o600, dir_fd=self._folder)

@@ -107,7 +107,9 @@ def test_what_tells_of_the_machine_is_masked_before_anything_of_the_containers_i
     steps = plan(launch, FILTERS, rootless=False).root
     masked = [f"{step.args[0]}/{name}" for step in steps if step.op == "mask" for name in step.args[1]]
     assert {"/proc/kcore", "/proc/keys", "/sys/firmware", "/sys/kernel"} <= set(masked)
-    assert max(i for i, one in enumerate(ops(steps)) if one in {"mask", "protect"}) < ops(steps).index("dev")
+    targets = [bind.target for bind in launch.mounts]
+    declared = [i for i, step in enumerate(steps) if step.op in {"mount", "bind"} and step.args[1] in targets]
+    assert max(i for i, one in enumerate(ops(steps)) if one in {"mask", "protect"}) < min([*declared, 999])
 
 
 @given(LAUNCHES)
@@ -197,3 +199,18 @@ def test_a_terminal_is_opened_by_whom_the_command_will_be(launch: Launch, visit:
     if visit.tty:
         assert names.index("capabilities") < names.index("terminal")
         assert names.index("terminal") < names.index("filter") or not launch.no_new_privileges
+
+
+@given(LAUNCHES)
+def test_a_network_of_its_own_is_there_before_sys_shows_it(launch: Launch) -> None:
+    steps = plan(launch, FILTERS, rootless=False)
+    names = ops(steps.root)
+    shown = next(i for i, step in enumerate(steps.root) if step.op == "mount" and step.args[1] == "/sys")
+    if "net" not in launch.namespaces:
+        assert not {"join-network", "loopback"} & set(names + ops(steps.aside))
+    elif launch.init:
+        assert ops(steps.aside) == ["unshare", "loopback"]
+        assert names.index("join-network") < shown
+    else:
+        assert "net" in steps.first[1].args[0]
+        assert names.index("loopback") < shown
