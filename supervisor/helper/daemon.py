@@ -19,7 +19,7 @@ from supervisor.kernel import process
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS")
 _LONGEST_DELAY = 10.0
 _KEPT = 1000  # reports for the next one
-_LAST_WORDS = 10.0  # seconds that it has to end by itself
+_LAST_WORDS = 5.0  # seconds that it has to end by itself
 _ROOM = 64  # reports waiting for it, from which on it is not heard
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EMSGSIZE)
 

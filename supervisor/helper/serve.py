@@ -18,6 +18,7 @@ from supervisor.helper import policy, visit
 from supervisor.helper.cell import EVENTS, Cell, Place
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Door
+from supervisor.helper.hearing import Hearing
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
 from supervisor.helper.refusals import failure_of
@@ -45,9 +46,9 @@ class Helper:
         self.daemon = Daemon(declared)
         self.detached = declared.ready >= 0
         self.poll = select.poll()
+        self.hearing = Hearing(self.poll, _HEARD)
         self.door = Door(top, self.poll)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
-        self.wake = -1
         self.presses, self.interrupted, self.stop_wanted = 0, 0.0, ""
         self.again = self.done = False  # `again`: something failed, so everything is looked at again
         self.stopping = False  # the end has begun: a daemon that dies now is not started again
@@ -56,8 +57,6 @@ class Helper:
     # ── the loop ───────────────────────────────────────────────────────────────────────
 
     def run(self) -> int:
-        self.wake = process.hear(_HEARD)
-        self.poll.register(self.wake, select.POLLIN)
         self._adopt()
         self._start_daemon()
         while not self.done:
@@ -76,8 +75,9 @@ class Helper:
             for cell in self.cells.values():
                 self._watch(cell)
             self.again = False
-        for descriptor, event in self.poll.poll(self._patience()):
+        for descriptor, event in self.hearing.wait(self._patience()):
             self._handle(descriptor, event)
+        self._on_signals()
         if not self.daemon.pid and not self.done:
             self._without_daemon()
         self._mind_queue()
@@ -94,9 +94,7 @@ class Helper:
         return max(0.0, self.daemon.due - time.monotonic()) * 1000
 
     def _handle(self, descriptor: int, event: int) -> None:
-        if descriptor == self.wake:
-            self._on_signals()
-        elif self.daemon.socket and descriptor == self.daemon.socket.fileno():
+        if self.daemon.socket and descriptor == self.daemon.socket.fileno():
             self._on_daemon(event)
         elif descriptor in self.waiting:
             self._on_cell(self.waiting[descriptor])
@@ -104,15 +102,18 @@ class Helper:
             visit.answer(self.door.hear(descriptor), self.cells, self.daemon, stopping=self.stopping)
 
     def _on_signals(self) -> None:
-        self.door.unlock()
-        for number in os.read(self.wake, 4096):
+        numbers = self.hearing.heard()
+        if numbers:
+            self.door.unlock()
+        for number in numbers:
             if number == signal.SIGCHLD:
                 continue
             if number == signal.SIGHUP:
                 self.daemon.send(Report("asked", path="reload"))
             elif not self.done:
                 self._stop_asked(number)
-        self._reap()
+        if numbers:
+            self._reap()
 
     def _stop_asked(self, number: int) -> None:
         """SIGTERM or SIGINT stop in order; a second SIGINT stops at once, a third without the daemon."""

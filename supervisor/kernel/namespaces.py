@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import socket
 import struct
 from contextlib import suppress
@@ -64,6 +65,7 @@ def make_user(first: int, count: int) -> int:
                 with suppress(OSError):
                     os.close(descriptor)
         if pid > 0:
+            os.kill(pid, signal.SIGKILL)  # our child, and nobody waited for it yet
             os.waitpid(pid, 0)
 
 

@@ -120,15 +120,6 @@ def unblock_signals(blocked: int = NEVER_TAKEN) -> None:
     libc.set_signal_mask(blocked)
 
 
-def hear(numbers: tuple[int, ...]) -> int:
-    """From now on these do nothing but make this descriptor readable: a byte for each, its number."""
-    heard, said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(said, warn_on_full_buffer=False)
-    for number in numbers:
-        signal.signal(number, lambda _number, _frame: None)
-    return heard
-
-
 def leave_signals() -> None:
     """In a fork of a process with handlers: none of them tells it of a signal any more. They end at
     exec; until `unblock_signals` none runs.

@@ -127,14 +127,14 @@ class Played:
     def stop(self) -> None:
         """By the request; afterwards nothing of it is left."""
         assert self.process is not None
-        assert self.process.poll() is None, self.report()
-        self.ask(Request("exit"))
+        if self.process.poll() is None:
+            self.ask(Request("exit"))
         with contextlib.suppress(OSError):
             while self.helper.recv(1 << 16):
                 pass
         self.die()
         assert self.process.wait(PATIENCE) == 0, self.report()
-        assert self.cgroups() == []
+        assert self.cgroups() == [], self.report()
 
     def clean(self) -> None:
         self.die()
@@ -208,6 +208,11 @@ class Played:
             pass
         return report
 
+    def settle(self) -> None:
+        """Return once it has done with whatever came before."""
+        self.send(b"")
+        self.until("denied")
+
     def output(self, name: str, stream: str = "stdout") -> bytes:
         """What the container has written and nobody has read yet."""
         path = self.runtime_dir / "containers" / name / stream
@@ -222,6 +227,16 @@ class Played:
             return found
         finally:
             os.close(file)
+
+
+def descriptors(pid: int) -> dict[str, str]:
+    folder = f"/proc/{pid}/fd"
+    return {one: os.readlink(f"{folder}/{one}") for one in sorted(os.listdir(folder), key=int)}
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 @pytest.fixture
