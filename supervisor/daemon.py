@@ -21,7 +21,7 @@ import trio
 
 from supervisor import __version__
 from supervisor.api import handlers, reading, server
-from supervisor.api.operators import Operators
+from supervisor.api.operators import Operators, Peer
 from supervisor.api.schema import Info
 from supervisor.core.events import Json
 from supervisor.core.operator import Operator
@@ -67,7 +67,7 @@ def main() -> int:
     for descriptor in (helper, spec, ready):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
-    process.raise_descriptor_limit()
+    process.open_more_files()
     opened = _open(configuration, helper, ready)
     _drop(configuration.settings.user)
     try:
@@ -264,6 +264,13 @@ class _Daemon:
                 self.journal.record(
                     "error", "launcher.not_removed", report.name, errno=report.errno, path=report.path
                 )
+        elif report.what == "visited":
+            # The helper hears its own user only, whom it calls 0.
+            operator = self.opened.operators.operator(Peer(0, report.pid, frozenset()))
+            self.journal.record(
+                "info", "operator.exec", report.name, report.run,
+                operator=operator._asdict(), command=report.path,
+            )  # fmt: skip
         else:
             self.adopted += report.adopted
             self.stale += [report.name] if report.stale else []

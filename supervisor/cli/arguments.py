@@ -11,7 +11,6 @@ from supervisor.errors import SupervisorError
 
 #: Commands that SPEC has and this version does not.
 LATER = {
-    "exec": "run a command inside a container",
     "top": "a live view",
 }
 
@@ -89,6 +88,9 @@ def _lifecycle(add: Any, shared: Parser) -> None:
     kill.add_argument(
         "-s", "--signal", default="SIGTERM", metavar="SIG", help="name or number (default SIGTERM)"
     )
+    execute = add("exec", "run a command inside a container, confined as its service is", shared)
+    execute.add_argument("name", metavar="NAME")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments")
 
 
 def _reading(add: Any, reading: Parser) -> None:

@@ -84,24 +84,18 @@ def _dispatch(arguments: Namespace, where: str | None) -> int:
     if command in LATER:
         return _fail(f"{command}: not supported yet", 1)
     if command in ("check", "schema", "doctor") or (command == "start" and _is_configuration(arguments)):
-        from supervisor.cli import configuration
-
-        return configuration.run(arguments, where)
-    if command in ("plan", "reload"):
-        from supervisor.cli import changes
-
-        return changes.run(arguments, where)
-    if command in ("logs", "events"):
-        from supervisor.cli import records
-
-        return records.run(arguments, where)
-    if command == "why":
-        from supervisor.cli import why
-
-        return why.run(arguments, where)
-    from supervisor.cli import containers
-
-    return containers.run(arguments, where)
+        from supervisor.cli.configuration import run
+    elif command in ("plan", "reload"):
+        from supervisor.cli.changes import run
+    elif command in ("logs", "events"):
+        from supervisor.cli.records import run
+    elif command == "why":
+        from supervisor.cli.why import run
+    elif command == "exec":
+        from supervisor.cli.execute import run
+    else:
+        from supervisor.cli.containers import run
+    return run(arguments, where)
 
 
 def _is_configuration(arguments: Namespace) -> bool:

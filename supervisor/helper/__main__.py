@@ -8,7 +8,6 @@ in for the standard library.
 import errno
 import gc
 import os
-import signal
 import sys
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -38,10 +37,11 @@ def main() -> int:
     else:
         caps.keep_only(needed(declared.containers))
     process.show_as(b"supervisor: helper")  # a container's PID 1 is its fork: no path of the host's
+    process.open_more_files()  # a container holds eight descriptors here; its own limit is a step of its launch
     process.set_undumpable()
     process.adopt_orphans()
     try:
-        tree = open_subtree(declared.runtime_dir)
+        tree = open_subtree(declared.subtree)
     except KernelError as error:
         print(f"supervisor: {error.call}: {os.strerror(error.errno)}: {error.path}", file=sys.stderr)
         return 1
@@ -57,6 +57,7 @@ def _tidy(runtime_dir: str) -> None:
     """Leave the lock and the daemon's ledger (run numbers, history), and what others put there."""
     for name, remove in (
         ("api.sock", os.unlink),
+        ("exec.sock", os.unlink),
         ("capture.intent", os.unlink),
         ("root", os.rmdir),
         ("containers", os.rmdir),
@@ -69,6 +70,5 @@ def _tidy(runtime_dir: str) -> None:
 
 
 if __name__ == "__main__":
-    process.reset_signals()  # whoever started us may have ignored some; process.CHANGED is what we change
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    process.ignore_nothing()
     sys.exit(main())

@@ -63,10 +63,16 @@ def _entry(root: int, path: str, key: str, fields: int) -> list[bytes] | None:
 
 
 def _read(root: int, path: str) -> bytes:
-    """The file, if it is a plain one of sane size; a root directory may hold a FIFO or a device there."""
+    """The file, if it is a plain one of sane size; a root directory may hold a FIFO or a device there.
+
+    Only a file that is not there is the same as an empty one: without the line that was meant, a user
+    given as a number would get the group 0.
+    """
     try:
         file = mounts.resolve(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except KernelError:
+    except KernelError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise
         return b""
     try:
         return os.read(file, _MAX_FILE) if stat.S_ISREG(os.fstat(file).st_mode) else b""

@@ -163,25 +163,27 @@ def masks(work: Workplace) -> None:
     """An empty folder and an empty file, read-only: what masked paths show. Nothing of the root
     directory is their source, so no link planted in it can become one (CVE-2025-31133).
     """
-    work.masks = mounts.filesystem("tmpfs", (("mode", "555"), ("nr_inodes", "3")), mounts.NODEV)
-    os.mkdir("folder", 0o555, dir_fd=work.masks)
-    os.close(os.open("file", os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o444, dir_fd=work.masks))
-    mounts.set_attributes(work.masks, mounts.RDONLY | mounts.NOSUID | mounts.NOEXEC)
-    _over_mountpoint(work, work.masks)
+    tree = mounts.filesystem("tmpfs", (("mode", "555"), ("nr_inodes", "3")), mounts.NODEV)
+    os.mkdir("folder", 0o555, dir_fd=tree)
+    work.empty_folder = os.open("folder", os.O_PATH | os.O_CLOEXEC, dir_fd=tree)
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC
+    work.empty_file = os.open("file", flags, 0o444, dir_fd=tree)
+    mounts.set_attributes(tree, mounts.RDONLY | mounts.NOSUID | mounts.NOEXEC)
+    _over_mountpoint(work, tree)
+    os.close(tree)
 
 
 def mask(work: Workplace, parent: str, names: tuple[str, ...]) -> None:
     """Safe: `parent` is a file system that was mounted a moment ago, and no link below it is followed."""
     for place, path in _below(work, parent, names):
-        name = "folder" if stat.S_ISDIR(os.fstat(place).st_mode) else "file"
-        shown = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=work.masks)
+        shown = work.empty_folder if stat.S_ISDIR(os.fstat(place).st_mode) else work.empty_file
         _cover(shown, place, path, 0)
 
 
 def protect(work: Workplace, parent: str, names: tuple[str, ...]) -> None:
     """Read-only from here on, what is below it too."""
     for place, path in _below(work, parent, names):
-        _cover(os.dup(place), place, path, mounts.RDONLY)
+        _cover(place, place, path, mounts.RDONLY)
 
 
 def _below(work: Workplace, parent: str, names: tuple[str, ...]) -> list[tuple[int, str]]:
@@ -202,8 +204,8 @@ def _cover(shown: int, place: int, path: str, attributes: int) -> None:
     if attributes:
         mounts.set_attributes(tree, attributes)
     mounts.attach(tree, place, path)
-    for descriptor in (tree, shown, place):
-        os.close(descriptor)
+    os.close(tree)
+    os.close(place)
 
 
 # ── the rest of its world ──────────────────────────────────────────────────────────────
@@ -221,8 +223,27 @@ def loopback(work: Workplace) -> None:
     os.close(knob)
 
 
+def lend_network(work: Workplace, service: socket.socket) -> None:
+    """PID 1 gives the service, which builds the root meanwhile, the network namespace that both are in."""
+    proc = work.on_host("/proc")
+    own = os.open("self/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+    socket.send_fds(service, [b"net"], [own])
+    os.close(own)
+    os.close(proc)
+
+
+def join_network(work: Workplace) -> None:
+    """Safe: the only other end of that socket is our PID 1, which obeys nobody else."""
+    assert work.init
+    _, descriptors, _, _ = socket.recv_fds(work.init, 3, 1)
+    if not descriptors:
+        os._exit(1)  # it has failed, and has said why
+    namespaces.join(descriptors[0], "net")
+    os.close(descriptors[0])
+
+
 def enter(work: Workplace) -> None:
     mounts.enter(work.root)
-    for descriptor in (work.host, work.masks):
+    for descriptor in (work.host, work.empty_folder, work.empty_file):
         if descriptor >= 0:
             os.close(descriptor)

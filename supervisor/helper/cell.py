@@ -4,9 +4,11 @@
                       └─a step failed→ ending
 
 A run is over when its PID 1 is reaped *and* its cgroup is empty; only then is it reported, so
-whoever reads "ended" may rely on nothing being left.
+whoever reads "ended" may rely on nothing being left. Its files are in RUNTIME_DIR/containers/NAME/:
+those of helper.runfiles, and run (which run and which processes, for a helper that comes after us).
 """
 
+import contextlib
 import json
 import os
 import select
@@ -19,14 +21,15 @@ from typing import NamedTuple
 from supervisor.errors import KernelError
 from supervisor.helper import child, notes, policy
 from supervisor.helper.declaration import Declaration
-from supervisor.helper.failure import UNHEARD, refusal
-from supervisor.helper.files import Files
 from supervisor.helper.protocol import Launch, Report
+from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
+from supervisor.helper.runfiles import RunFiles
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import cgroup, namespaces, process
 
 _CREDENTIALS = struct.Struct("3i")
 _NO_STATUS = (-1, -1)
+_LONGEST = 1 << 14  # bytes of what a launch's process says: a path of 1024 characters takes 12 each in JSON
 #: User and group ids that a container with a user namespace of its own has.
 ID_COUNT = 65536
 
@@ -47,10 +50,10 @@ class Cell:
         self.declaration, self.place = declaration, place
         self.next: Declaration | None = None  # declared while this run lived, for the one after it
         self.retired = self.orphaned = False  # not declared any more; and no daemon knows of it
-        self.files = Files(f"{place.containers}/{self.launch.name}")
+        self.files = RunFiles(f"{place.containers}/{self.launch.name}", place.gid)
         self.phase, self.run = policy.IDLE, 0
         self.report: socket.socket | None = None
-        self.failure: dict[str, object] | None = None
+        self.failure: Failure | None = None
         self.init = self.service = 0
         self.service_pidfd = self.init_pidfd = self.events = self.userns = -1
         self.began = self.launch_ms = 0.0
@@ -83,28 +86,20 @@ class Cell:
             return None
         self.next, self.declaration = None, new
         same = (new.limits, str(new.unplaced)) == (old.limits, str(old.unplaced))
-        return None if same or self.phase == policy.ENDING else self._limit()
+        return None if same or self.phase == policy.ENDING else new.put_in_force(self.run)
 
     def _take_up(self, new: Declaration) -> None:
         if self.userns >= 0 and new.launch.ids != self.launch.ids:
-            os.close(self.userns)
+            process.close(self.userns)
             self.userns = -1
         self.declaration, self.next = new, None
-
-    def _limit(self) -> Report:
-        report = Report("limits", self.launch.name, self.run)
-        try:
-            if self.declaration.unplaced:
-                raise self.declaration.unplaced
-            cgroup.put_in_force(self.leaf, self.declaration.limits)
-        except KernelError as error:
-            return report._replace(errno=error.errno, path=error.path, hint=error.call)
-        return report
 
     # ── launching ──────────────────────────────────────────────────────────────────────
 
     def start(self, run: int) -> None:
-        """Fork; returns at once. Raises KernelError when the fork could not even be prepared."""
+        """Fork; returns at once. Raises KernelError or OSError when something of it failed: nothing was born
+        if `init` is still 0, else what was born must be ended.
+        """
         if self.next:
             self._take_up(self.next)
         self.run, self.failure, self.status = run, None, _NO_STATUS
@@ -115,13 +110,14 @@ class Cell:
             cgroup.remove(self.leaf.unified)
             self.killed = False
         cgroup.make(self.leaf, self.declaration.limits)
-        self.files.open(self.place.gid)
-        os.ftruncate(self.files.fds["exit"], 0)
+        self.files.make()
+        os.ftruncate(self.files.open["exit"], 0)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, ID_COUNT)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.report = ours
         # No handler of ours may run in the child; it takes back the default mask itself.
         before = process.block_signals()
         try:
@@ -133,18 +129,17 @@ class Cell:
         finally:
             process.unblock_signals(before)
             theirs.close()
-        self.report, self.phase = ours, policy.LAUNCHING
+        self.phase = policy.LAUNCHING
 
     def _become_child(self, report: socket.socket) -> None:
         try:
-            fds = child.Descriptors(
-                report.detach(), *(self.files.fds[one] for one in ("stdout-in", "stderr-in", "exit"))
-            )
+            files = self.files.open
+            fds = child.Descriptors(report.fileno(), files["stdout-in"], files["stderr-in"], files["exit"])
             work = Workplace(
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
             )  # fmt: skip
-            child.first(work, self.declaration.steps, fds, shim=self.launch.init)
+            child.first(work, self.declaration.steps, fds, report, shim=self.launch.init)
         finally:
             os._exit(child.FAILED)
 
@@ -153,24 +148,27 @@ class Cell:
         assert self.report
         while True:
             try:
-                data, extra, _, _ = self.report.recvmsg(2048, socket.CMSG_SPACE(_CREDENTIALS.size))
+                data, extra, _, _ = self.report.recvmsg(_LONGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
             except BlockingIOError:
                 return False
             if not data:
                 return True
             pid = _CREDENTIALS.unpack_from(extra[0][2])[0] if extra else 0
-            if data == b"service":
-                self.service, self.service_pidfd = pid, notes.pidfd(pid)
-                # While it goes on: whoever comes after us knows of the run before anybody is told.
-                notes.write(self.files.folder, self.run, self.init, pid)
-            else:
-                self.failure = json.loads(data)
+            try:
+                if data == b"service":
+                    self.service, self.service_pidfd = pid, notes.pidfd(pid)
+                    # While it goes on: whoever comes after us knows of the run before anybody is told.
+                    notes.write(self.files.folder, self.run, self.init, pid)
+                else:
+                    self.failure = json.loads(data)
+            except ValueError:
+                self.failure = UNHEARD
+            except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
+                self.failure = failure_of(error, "note")
 
     def launched(self) -> Report | None:
         """The launch has said all: the report of its success; on failure what is left of it is ended."""
-        assert self.report
-        self.report.close()
-        self.report = None
+        self._close_report()
         if self.failure is None and self.service:
             self.launch_ms = (time.monotonic() - self.began) * 1000
             self.phase = policy.LIVE
@@ -179,6 +177,11 @@ class Cell:
         self.killed = True
         self.end()
         return None
+
+    def _close_report(self) -> None:
+        if self.report:
+            process.close(self.report.detach())
+        self.report = None
 
     def alive(self, *, adopted: bool = False) -> Report:
         return Report(
@@ -204,24 +207,29 @@ class Cell:
         self.end()
 
     def end(self) -> None:
-        """Kill what is left, if anything is; `over` says when it is gone."""
+        """`over` kills what is left, and says when it is gone."""
         self.phase = policy.ENDING
-        self.events = os.open(f"{self.leaf.unified}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-        if cgroup.populated(self.events):
-            self.kill()
 
     def kill(self) -> None:
         self.killed = True
         cgroup.kill(self.leaf)
 
     def over(self) -> bool:
-        return not self.init and not cgroup.populated(self.events)
+        """Raises OSError or KernelError when it cannot tell; it may be asked again."""
+        try:
+            if self.events < 0:
+                self.events = os.open(f"{self.leaf.unified}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+            populated = cgroup.populated(self.events)
+        except FileNotFoundError:
+            populated = False
+        if populated:
+            self.kill()
+        return not self.init and not populated
 
     def finish(self) -> Report:
         """Nothing of the run is left: let go of it and say how it went."""
-        for descriptor in (self.events, self.init_pidfd, self.service_pidfd):
-            if descriptor >= 0:
-                os.close(descriptor)
+        process.close(self.events, self.init_pidfd, self.service_pidfd)
+        self._close_report()
         self.events = self.init_pidfd = self.service_pidfd = -1
         self.service, self.phase = 0, policy.IDLE
         if self.failure is not None:
@@ -236,22 +244,24 @@ class Cell:
         return self.last
 
     def signal(self, number: int) -> None:
-        try:
+        if self.service_pidfd < 0:
+            return  # it had ended before its pidfd could be had; its end is on the way
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
             signal.pidfd_send_signal(self.service_pidfd, number)
-        except ProcessLookupError:
-            return  # it ended meanwhile; its end is on the way
 
     def remove(self) -> Report:
         """Take away cgroup and files; doing it again is fine."""
         report = Report("removed", self.launch.name)
         self.last = None
-        number, path = self.files.remove()
-        report = report._replace(errno=number, path=path)
+        try:
+            self.files.remove()
+        except OSError as error:
+            report = report._replace(errno=error.errno or 0, path=self.files.folder)
         for folder in self.leaf.folders:
             try:
                 cgroup.remove(folder)
-            except KernelError as error:
-                report = report._replace(errno=error.errno, path=folder)
+            except (KernelError, OSError) as error:
+                report = report._replace(errno=error.errno or 0, path=folder)
         return report
 
     # ── for the helper that comes after ────────────────────────────────────────────────
@@ -265,7 +275,7 @@ class Cell:
         note = notes.read(self.files.folder)
         if note is None:
             return False
-        self.files.open(self.place.gid)
+        self.files.make()
         self.run, self.phase = note.run, policy.LIVE
         if notes.start_time(note.init) == note.init_start:
             self.init, self.init_pidfd = note.init, notes.pidfd(note.init)

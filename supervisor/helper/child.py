@@ -18,7 +18,7 @@ import sys
 from typing import NamedTuple, NoReturn
 
 from supervisor.errors import KernelError
-from supervisor.helper import init
+from supervisor.helper import build, init
 from supervisor.helper.operations import OPERATIONS
 from supervisor.helper.steps import Step, Steps
 from supervisor.helper.workplace import Workplace
@@ -36,27 +36,28 @@ class Descriptors(NamedTuple):
     exit_file: int
 
 
-def first(work: Workplace, steps: Steps, fds: Descriptors, *, shim: bool) -> NoReturn:
+def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
     """The helper's child, PID 1 of the container."""
-    report = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fds.report)
-    tell = -1
     try:
         _let_go(fds, work.userns)
         take(work, steps.first)
         if shim:
             init.block_signals()
-            told, tell = os.pipe2(os.O_CLOEXEC)
+            ours, work.init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             service = os.fork()
             if service:
-                os.close(tell)
+                work.init.close()
+                if steps.aside:
+                    take(work, steps.aside)
+                    build.lend_network(work, ours)
                 keep = {fds.report, fds.exit_file}
-                if not init.give_up(work, told, steps.filters, keep):
+                if not init.give_up(work, ours, steps.filters, keep):
                     os._exit(FAILED)  # the service has said why
                 report.close()
                 init.run(service, fds.exit_file)
     except BaseException as error:
         _fail(report, "fork", error)
-    _service(work, steps, report, tell)
+    _service(work, steps, report)
 
 
 def _let_go(fds: Descriptors, userns: int) -> None:
@@ -72,14 +73,13 @@ def _let_go(fds: Descriptors, userns: int) -> None:
     sys.path.clear()
 
 
-def _service(work: Workplace, steps: Steps, report: socket.socket, tell: int) -> NoReturn:
+def _service(work: Workplace, steps: Steps, report: socket.socket) -> NoReturn:
     try:
         process.leave_signals()
         report.send(b"service")
         take(work, steps.root)
-        if tell >= 0:
-            init.tell(tell, work.account)
-            os.close(tell)
+        if work.init:
+            init.tell(work.init, work.account)
         take(work, steps.service)
     except BaseException as error:
         _fail(report, "exec", error)
@@ -101,15 +101,21 @@ class StepError(Exception):
     """A step failed; args are (stage, errno, path, call)."""
 
 
-def _fail(report: socket.socket, stage: str, error: BaseException) -> NoReturn:
+def failure_of(stage: str, error: BaseException) -> dict[str, object]:
+    """What to say of a failure; `stage` unless a step has its own."""
     if isinstance(error, StepError):
         stage, number, path, call = error.args
+    elif isinstance(error, KernelError):
+        number, path, call = error.errno, error.path, error.call
     elif isinstance(error, OSError):
-        number, path, call = error.errno or 0, "", ""
+        number, path, call = error.errno or 0, str(error.filename or ""), ""
     else:
         number, path, call = 0, f"{type(error).__name__}: {error}", ""
-    message = {"stage": stage, "errno": number, "path": path[-1024:], "call": call}
+    return {"stage": stage, "errno": number, "path": path[-1024:], "call": call}
+
+
+def _fail(report: socket.socket, stage: str, error: BaseException) -> NoReturn:
     try:
-        report.send(json.dumps(message).encode())
+        report.send(json.dumps(failure_of(stage, error)).encode())
     finally:
         os._exit(FAILED)

@@ -113,7 +113,10 @@ def filter_calls(_work: Workplace, programs: tuple[bytes, ...]) -> None:
 
 
 def execute(work: Workplace, argv: tuple[str, ...], env: tuple[tuple[str, str], ...]) -> None:
-    """execve(2) argv[0], searched in PATH if it has no slash; returns only by raising KernelError."""
+    """execve(2) argv[0], searched in PATH if it has no slash; returns only by raising KernelError. No
+    signal has been let through since the fork: a handler of ours would have swallowed it.
+    """
+    process.unblock_signals(0)
     variables = dict(env)
     variables.setdefault("HOME", work.account.home)
     name, error = argv[0], errno.ENOENT

@@ -6,6 +6,8 @@ is believed beyond helper.protocol and helper.policy.
 
 import errno
 import os
+import select
+import signal
 import socket
 import time
 from array import array
@@ -16,6 +18,10 @@ from supervisor.kernel import process
 
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS")
 _LONGEST_DELAY = 10.0
+_KEPT = 1000  # reports for the next one
+_LAST_WORDS = 5.0  # seconds that it has to end by itself
+_ROOM = 64  # reports waiting for it, from which on it is not heard
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EMSGSIZE)
 
 
 class Daemon:
@@ -24,7 +30,9 @@ class Daemon:
         self.pid = 0
         self.socket: socket.socket | None = None
         self.queue: deque[tuple[bytes, int]] = deque()
+        self.untold: deque[Report] = deque(maxlen=_KEPT)
         self.heard = False  # whether any daemon ever said a sound word
+        self.mute = self.gone = False  # its sending side is closed, or both: no word can come any more
         self.deaths = 0
         self.due = 0.0  # when the next one is started
         self.since = 0.0
@@ -44,8 +52,9 @@ class Daemon:
         theirs.close()
         if self.deaths == 0 and self.declared.ready >= 0:
             os.close(self.declared.ready)
-        self.socket, self.since = ours, time.monotonic()
-        self.queue.clear()
+        self.socket, self.since, self.mute, self.gone = ours, time.monotonic(), False, False
+        while self.untold:
+            self.send(self.untold.popleft())
 
     def _become(self, helper: int, spec: int, ready: int) -> None:
         # A session of its own: the terminal's Ctrl-C is the helper's to hear, and to pass on.
@@ -61,23 +70,21 @@ class Daemon:
 
     def died(self) -> None:
         """Reaped: the next one is due after a delay that grows while they die young."""
-        if self.socket:
-            self.socket.close()
-        self.socket, self.pid = None, 0
-        self.queue.clear()
+        self._close()
+        self.pid = 0
         if time.monotonic() - self.since > _LONGEST_DELAY:
             self.deaths = 0
         self.deaths += 1
         self.due = time.monotonic() + min(0.05 * 2 ** (self.deaths - 1), _LONGEST_DELAY)
 
     def redeclared(self, declared: Declared) -> None:
-        """The next daemon begins with this; the present one is told."""
+        """The next daemon begins with this; the present one is told. Raises OSError, and then nothing is changed."""
         old = self.declared.spec
         self.declared = declared._replace(spec=os.dup(declared.spec))
-        os.close(old)
+        process.close(old)
 
     def receive(self) -> bytes | None:
-        """The next message; None when none waits, b"" when the daemon has closed its end.
+        """The next message, b"" too; None when none waits.
 
         One over MAX is cut by the kernel and so decodes to nothing. Descriptors cannot come along:
         no room is given for them, so the kernel closes them.
@@ -85,18 +92,22 @@ class Daemon:
         assert self.socket
         try:
             return self.socket.recv(MAX + 1)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             return None
-        except ConnectionError:
-            return b""
 
     def send(self, report: Report, pidfd: int = -1) -> None:
         """Queue; with `pidfd` ≥ 0 a copy of it goes along (SCM_RIGHTS). Without a daemon it is dropped:
-        the next one is told everything that matters when it comes.
+        the next one is told everything that matters when it comes, also who has visited meanwhile.
         """
         if self.socket:
-            self.queue.append((encode_report(report), os.dup(pidfd) if pidfd >= 0 else -1))
+            try:
+                copy = os.dup(pidfd) if pidfd >= 0 else -1
+            except OSError:  # no room for one: the word matters more
+                copy = -1
+            self.queue.append((encode_report(report), copy))
             self.flush()
+        elif report.what == "visited":
+            self.untold.append(report)
 
     def flush(self) -> None:
         """Send what the socket takes; the rest waits for it to be writable."""
@@ -108,9 +119,46 @@ class Daemon:
             try:
                 self.socket.sendmsg([data], extra)
             except OSError as error:
-                if error.errno in (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS):
+                if error.errno not in _GONE:
                     return
                 # The daemon is gone; its death is reaped in a moment.
             self.queue.popleft()
-            if descriptor >= 0:
-                os.close(descriptor)
+            process.close(descriptor)
+
+    def awaited(self) -> int:
+        """The events of poll(2) that are of interest now.
+
+        Each request is answered by at most one report, a reload by one for each container besides, so one who
+        does not read the answers is not heard any more once they wait: what waits stays bounded.
+        """
+        heard = 0 if self.mute or len(self.queue) >= _ROOM else select.POLLIN | select.POLLRDHUP
+        return heard | (select.POLLOUT if self.queue else 0)
+
+    def end(self) -> None:
+        """Close our end, which tells it to end; one that does not is killed."""
+        self._close()
+        if not self.pid:
+            return
+        try:
+            if not self.heard or not self._ended(_LAST_WORDS):
+                os.kill(self.pid, signal.SIGKILL)
+        except OSError:
+            os.kill(self.pid, signal.SIGKILL)  # our child, not reaped yet: its number is no stranger's
+        os.waitpid(self.pid, 0)
+
+    def _ended(self, seconds: float) -> bool:
+        pidfd = os.pidfd_open(self.pid)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        try:
+            return bool(poll.poll(seconds * 1000))
+        finally:
+            process.close(pidfd)
+
+    def _close(self) -> None:
+        if self.socket:
+            process.close(self.socket.detach())
+        self.socket = None
+        for _, descriptor in self.queue:
+            process.close(descriptor)
+        self.queue.clear()

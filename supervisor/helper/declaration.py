@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.helper.protocol import Launch
+from supervisor.helper.protocol import Launch, Report
 from supervisor.helper.steps import Steps
 from supervisor.kernel import cgroup
 
@@ -21,3 +21,16 @@ class Declaration(NamedTuple):
         """Whether a run of it would be the same but for its limits."""
         mine, theirs = (one.launch._replace(cgroup=(), filter=-1) for one in (self, other))
         return mine == theirs and self.steps == other.steps
+
+    def put_in_force(self, run: int) -> Report:
+        """Its limits, on a run that lives; the report says so, or why one of them is not."""
+        report = Report("limits", self.launch.name, run)
+        try:
+            if self.unplaced:
+                raise self.unplaced
+            cgroup.put_in_force(self.leaf, self.limits)
+        except KernelError as error:
+            return report._replace(errno=error.errno, path=error.path, hint=error.call)
+        except OSError as error:
+            return report._replace(errno=error.errno or 0, path=str(error.filename))
+        return report

@@ -26,7 +26,9 @@ def show(work: Workplace, path: str) -> None:
         target = os.readlink(path[1:], dir_fd=work.host)
     except FileNotFoundError:
         return
-    except OSError:  # EINVAL: not a link
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which says that it is no link
+            raise
         show_tree(work, path, path, mounts.RDONLY | mounts.NOSUID | mounts.NODEV)
     else:
         os.symlink(target, path[1:], dir_fd=work.root)

@@ -11,6 +11,7 @@ even if the helper is gone when it does.
 
 import os
 import signal
+import socket
 from typing import NoReturn
 
 from supervisor.helper import confine
@@ -37,32 +38,33 @@ def run(service: int, exit_file: int) -> NoReturn:
         os._exit(code if signalled < 0 else _SIGNALLED + signalled)
 
 
-def tell(service: int, account: Account) -> None:
+def tell(init: socket.socket, account: Account) -> None:
     """From the service to the shim, once the root has been entered: whom both are to be."""
-    os.write(
-        service, b"%d %d " % (account.uid, account.gid) + b" ".join(b"%d" % one for one in account.groups)
-    )
+    words = b"%d %d " % (account.uid, account.gid) + b" ".join(b"%d" % one for one in account.groups)
+    init.send(words)
+    init.close()
 
 
-def give_up(work: Workplace, told: int, filters: tuple[bytes, ...], keep: set[int]) -> bool:
-    """All that the shim does not need: privileges, the service's output, other descriptors. It waits
-    until the root has been entered, and does the same as the service does; False if that has failed.
+def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...], keep: set[int]) -> bool:
+    """All that the shim does not need: privileges, the service's output, other descriptors. Most of it
+    while the service builds the root, the rest when it has been entered; False if that has failed.
     """
-    ids = tuple(map(int, os.read(told, 1 << 20).split()))
-    if not ids:
-        return False
-    mounts.follow()
-    account = Account(ids[0], ids[1], ids[2:], "")
     if work.userns >= 0:
         confine.userns(work)
     for descriptor in (1, 2):
         os.dup2(0, descriptor)  # the service alone holds its output
-    process.close_all_but(keep)
+    process.close_all_but({*keep, service.fileno()})
     caps.limit_bounding(())  # before the account: another uid may not do it any more
-    if os.getuid() != account.uid or os.getgid() != account.gid:
-        process.become(account.uid, account.gid, account.groups)
-    caps.take_exactly((), root=True)
     process.no_new_privileges()
+    ids = tuple(map(int, service.recv(1 << 20).split()))
+    service.close()
+    if not ids:
+        return False
+    mounts.follow()
+    uid, gid = ids[:2]
+    if os.getuid() != uid or os.getgid() != gid:
+        process.become(uid, gid, ids[2:])
+    caps.take_exactly((), root=True)
     process.set_undumpable()  # taking another uid has reset it
     confine.filter_calls(work, filters)
     return True

@@ -30,8 +30,8 @@ def write(folder: str, run: int, init: int, service: int) -> None:
 
 
 def remove(folder: str) -> None:
-    """Gone already is fine."""
-    with suppress(FileNotFoundError):
+    """One that stays names processes that are gone, and so nobody (see `start_time`)."""
+    with suppress(OSError):
         os.unlink(f"{folder}/run")
 
 
@@ -45,10 +45,10 @@ def read(folder: str) -> Note | None:
 
 
 def pidfd(pid: int) -> int:
-    """A descriptor of a process; -1 when it is gone."""
+    """A descriptor of a process; -1 when it is gone. Raises OSError without room for one."""
     try:
         return os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return -1
 
 

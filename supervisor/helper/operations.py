@@ -1,12 +1,12 @@
 """The operations that steps name. By name, as data: there is no other way to one.
 
-What each does, and why it is safe, stands beside it in helper.build, hostview, devices and confine.
+What each does, and why it is safe, stands beside it in helper.build, hostview, devices, confine and entry.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from supervisor.helper import build, confine, devices, hostview
+from supervisor.helper import build, confine, devices, entry, hostview
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     # out of the container's sight
@@ -16,7 +16,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "no-setuid": build.no_setuid, "own": hostview.own, "show": hostview.show, "copy": hostview.copy,
     "mount": build.mount, "bind": build.bind, "mask": build.mask, "protect": build.protect,
     "dev": devices.dev, "node": devices.node, "show-node": devices.show_node, "device": devices.device,
-    "link": devices.link, "seal": build.seal, "hostname": build.hostname, "loopback": build.loopback,
+    "link": devices.link, "seal": build.seal, "hostname": build.hostname, "loopback": build.loopback, "join-network": build.join_network,
     "enter": build.enter,
     # in it
     "lookup": confine.lookup, "session": confine.session, "rlimit": confine.rlimit,
@@ -24,4 +24,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "bounding": confine.bounding, "become": confine.become, "capabilities": confine.capabilities,
     "no-new-privileges": confine.no_new_privileges, "workdir": confine.workdir,
     "filter": confine.filter_calls, "exec": confine.execute,
+    # into what lives already
+    "setns": entry.setns, "pipes": entry.pipes, "own-session": entry.own_session, "streams": entry.streams,
+    "terminal": entry.terminal,
 }  # fmt: skip

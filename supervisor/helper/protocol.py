@@ -1,4 +1,4 @@
-"""What passes between daemon and helper: the whole protocol, and the only file both sides import.
+"""What passes between daemon and helper: the whole protocol, and but for helper.again all that both import.
 
 One message is one SOCK_SEQPACKET datagram of JSON, at most MAX bytes. The daemon names a
 declared container and a run number; there is no request by which it could name a path, a uid,
@@ -6,15 +6,20 @@ a capability or a command. Decoding any bytes either gives one of the values bel
 ProtocolError.
 
 Root's own side, `Declared`, comes to the helper from the process that read the files as root,
-through a descriptor; the daemon never sends one.
+through a descriptor; the daemon never sends one. `Visit`, which does name a command, comes from root
+through a socket that the daemon has no part in.
 """
 
 import json
+import os
+import re
 from typing import NamedTuple
 
 from supervisor.errors import ProtocolError
 
 MAX = 4096
+VISIT_MAX = 65536
+_MAX_NAME = 80  # of ASCII: no declared container has a longer one
 _MAX_RUN = 1 << 53
 _MAX_SIGNAL = 64
 
@@ -52,6 +57,8 @@ def decode_request(data: bytes) -> Request:
         if type(fields[key]) is not kind:  # not isinstance: True is not a run number
             raise ProtocolError(f"{key} has the wrong type")
     request = Request(do, **fields)
+    if len(request.name) > _MAX_NAME or not request.name.isascii():
+        raise ProtocolError("no container has such a name")
     if not 0 <= request.run < _MAX_RUN or not 0 <= request.signal <= _MAX_SIGNAL:
         raise ProtocolError("number out of range")
     if request.do == "notify" and request.state not in NOTIFY_STATES:
@@ -83,6 +90,14 @@ class Report(NamedTuple):
              them comes with it, as a sealed memory file of JSON
     unread   path: the files say nothing that could be declared, nothing has changed; a memory file with
              every problem, JSON [[file, line, key, text], …], comes with it where there are any
+    visited  name run pid path: the operator whose process is pid runs the command path in it
+
+    To an operator who asked for a Visit, over exec.sock:
+
+    streams  the command's terminal, or else its stdin, stdout and stderr, come with it
+    refused  name run stage errno path hint: the command was not executed
+    denied   name path hint: nor even begun; path says why, hint is the code of a RequestError
+    ended    name run code signal: of the command itself
     """
 
     what: str
@@ -107,11 +122,15 @@ _REPORT_TYPES = {name: type(default) for name, default in Report._field_defaults
 
 
 def encode_report(report: Report) -> bytes:
-    defaults = Report._field_defaults
-    data = json.dumps({k: v for k, v in report._asdict().items() if v != defaults.get(k)}).encode()
+    data = _encode(report)
     if len(data) > MAX:  # only paths can be that long; JSON makes at most 12 bytes of a character
-        return encode_report(report._replace(path=report.path[-200:], hint=report.hint[:50]))
+        return _encode(report._replace(path=report.path[-200:], hint=report.hint[:50]))
     return data
+
+
+def _encode(report: Report) -> bytes:
+    defaults = Report._field_defaults
+    return json.dumps({k: v for k, v in report._asdict().items() if v != defaults.get(k)}).encode()
 
 
 def decode_report(data: bytes) -> Report:
@@ -124,8 +143,8 @@ def decode_report(data: bytes) -> Report:
     return Report(**fields)
 
 
-def _object(data: bytes) -> dict:  # type: ignore[type-arg]  # JSON: checked key by key above
-    if len(data) > MAX:
+def _object(data: bytes, most: int = MAX) -> dict:  # type: ignore[type-arg]  # JSON: checked key by key
+    if len(data) > most:
         raise ProtocolError(f"message of {len(data)} bytes")
     try:
         fields = json.loads(data)
@@ -134,6 +153,53 @@ def _object(data: bytes) -> dict:  # type: ignore[type-arg]  # JSON: checked key
     if type(fields) is not dict:
         raise ProtocolError("not an object")
     return fields
+
+
+# ── operator → helper ──────────────────────────────────────────────────────────────────
+
+_VISIT = {"name": str, "argv": list, "tty": bool, "rows": int, "cols": int, "term": str}
+_TERM = re.compile(r"[A-Za-z0-9._+-]{0,64}")
+
+
+class Visit(NamedTuple):
+    """A command to run in a live container, as its service runs; with `tty` in a terminal of rows and cols,
+    whose kind the variable TERM tells.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    tty: bool = False
+    rows: int = 0
+    cols: int = 0
+    term: str = ""
+
+
+def decode_visit(data: bytes) -> Visit:
+    fields = _object(data, VISIT_MAX)
+    if fields.keys() != _VISIT.keys():
+        raise ProtocolError("wrong keys")
+    for key, kind in _VISIT.items():
+        if type(fields[key]) is not kind:
+            raise ProtocolError(f"{key} has the wrong type")
+    if not (0 <= fields["rows"] < 1 << 16 and 0 <= fields["cols"] < 1 << 16):
+        raise ProtocolError("number out of range")
+    if not _TERM.fullmatch(fields["term"]):
+        raise ProtocolError("term is not the name of a terminal")
+    if not fields["argv"] or not fields["argv"][0] or not all(map(_is_argument, fields["argv"])):
+        raise ProtocolError("argv is not a command")
+    return Visit(**fields | {"argv": tuple(fields["argv"])})
+
+
+def _is_argument(value: object) -> bool:
+    """Whether it can be handed to execve(2)."""
+    try:
+        return isinstance(value, str) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+
+
+def encode_visit(visit: Visit) -> bytes:
+    return json.dumps(visit._asdict()).encode()
 
 
 # ── root → helper ──────────────────────────────────────────────────────────────────────
@@ -198,7 +264,8 @@ class Declared(NamedTuple):
 
     `python` runs the daemon; descriptors: `spec` (what the daemon supervises, as JSON), `ready`
     (closed by the first daemon once all is started; -1 none), `lock` (held until the helper ends).
-    `origin` is where it can be read again; `filters` are seccomp programs, base64 of what the kernel loads, each entry loaded in its order.
+    `filters` are seccomp programs, what the kernel loads in hexadecimal, each entry loaded in its order;
+    `origin` is where the files can be read again; `subtree` is the name of the instance's cgroup.
     """
 
     runtime_dir: str
@@ -211,27 +278,7 @@ class Declared(NamedTuple):
     containers: tuple[Launch, ...]
     filters: tuple[tuple[str, ...], ...] = ()
     origin: Origin = Origin("", "", 0o022, "", "")
-
-
-class Again(NamedTuple):
-    """What the helper asks of the process that reads root's files again: for the instance of `declared` (its
-    containers and descriptors left out), with `held` the first id of each container that has ids of its own.
-    Without `apply` nothing is made for it, no folder either.
-    """
-
-    declared: Declared
-    held: dict[str, int]
-    apply: bool
-    rootless: bool
-
-
-def encode_again(again: Again) -> bytes:
-    return json.dumps(again).encode()
-
-
-def decode_again(data: bytes) -> Again:
-    declared, held, apply, rootless = json.loads(data)
-    return Again(decode_declared(json.dumps(declared).encode()), held, apply, rootless)
+    subtree: str = "supervisor"
 
 
 def encode_declared(declared: Declared) -> bytes:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from supervisor import __version__
 from supervisor.helper import rights
-from supervisor.helper.protocol import Again, Declared, decode_declared, encode_again
+from supervisor.helper.again import Again, encode_again
+from supervisor.helper.protocol import Declared, decode_declared
 from supervisor.kernel import process
 
 #: Seconds; reading takes a tenth of one. It bounds a file system that hangs.

@@ -5,13 +5,16 @@ daemon that dies at any moment is followed by one that starts from either; what 
 not declared any more, its successor hears of (`stale`), or it is ended here.
 """
 
+import os
 import select
 
+from supervisor.errors import KernelError
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.protocol import Declared, Report
 from supervisor.helper.reading import Reading
 from supervisor.helper.rights import needed
 from supervisor.helper.table import Table
+from supervisor.kernel import process
 
 
 class Reload:
@@ -29,7 +32,14 @@ class Reload:
         if self.reading:
             self.daemon.send(Report("denied", path="reload: one is under way"))
             return
-        self.reading = Reading(self.daemon.declared, self.table.ids(), apply=apply, rootless=self.rootless)
+        try:
+            self.reading = Reading(
+                self.daemon.declared, self.table.ids(), apply=apply, rootless=self.rootless
+            )
+        except (OSError, KernelError) as error:  # no process or descriptor is left to be had
+            self.daemon.send(_unread(error))
+            process.unblock_signals()  # which may be what failed
+            return
         self.poll.register(self.reading, select.POLLIN)
 
     def reaped(self, pid: int) -> bool:
@@ -39,26 +49,37 @@ class Reload:
         self.reading.reaped = True
         return True
 
-    def go_on(self) -> bool:
-        """Carry out what has been read, if it has; True when the daemon has been told something."""
+    def go_on(self) -> None:
+        """Carry out what has been read, if it has."""
         answer = self.reading.answer(self.rights) if self.reading else None
         if self.reading is None or answer is None:
-            return False
+            return
         apply = self.reading.apply
         self.end()
-        if answer.declared is None:
-            self.daemon.send(Report("unread", path=answer.text), answer.problems)
-        else:
-            if apply:
-                for report in self.table.declare(answer.declared):
-                    self.daemon.send(report)
-                self.daemon.redeclared(answer.declared)
-            self.daemon.send(Report("read", applied=apply), answer.spec)
-        answer.close()
-        return True
+        try:
+            if answer.declared is None:
+                self.daemon.send(Report("unread", path=answer.text), answer.problems)
+            else:
+                self._take_up(answer.declared, apply=apply)
+        except OSError as error:
+            self.daemon.send(_unread(error))
+        finally:
+            answer.close()
+
+    def _take_up(self, declared: Declared, *, apply: bool) -> None:
+        """What can go wrong goes wrong before anything is changed."""
+        if apply:
+            self.daemon.redeclared(declared)
+            for report in self.table.declare(declared):
+                self.daemon.send(report)
+        self.daemon.send(Report("read", applied=apply), declared.spec)
 
     def end(self) -> None:
         if self.reading:
             self.poll.unregister(self.reading)
             self.reading.close()
             self.reading = None
+
+
+def _unread(error: OSError | KernelError) -> Report:
+    return Report("unread", path=f"the files could not be read: {os.strerror(error.errno or 0)}")

@@ -1,86 +1,106 @@
 """The helper's loop: requests in, forks and kernel words out, reports back.
 
 One thread, one poll(2), no timeouts but the daemon's restart delay and a bound for reading files: all else is
-an event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch never
-holds the loop up: all set-up is done in the forked child.
+an event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch
+never holds the loop up: all set-up is done in the forked child. A system call that fails in the
+loop, for want of memory or descriptors, ends nothing but the turn: everything is looked at again.
 """
 
 import os
 import select
 import signal
+import sys
 import time
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
-from supervisor.helper import policy
+from supervisor.helper import policy, visit
 from supervisor.helper.cell import EVENTS, Cell
 from supervisor.helper.daemon import Daemon
-from supervisor.helper.failure import failure_of, refusal
+from supervisor.helper.door import Door
+from supervisor.helper.hearing import Hearing, Presses
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
+from supervisor.helper.refusals import failure_of
 from supervisor.helper.reload import Reload
 from supervisor.helper.subtree import Subtree
 from supervisor.helper.table import Table
-from supervisor.kernel import cgroup, process
+from supervisor.kernel import process
 
 _HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_PRESSES_HEEDED = 2  # SIGINTs that are passed on before the helper acts by itself
-_ONE_PRESS = 0.2  # seconds within which two signals are one
+_BREATH = 0.05  # seconds until what failed is looked at again
 
 
 class Helper:
     def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
         self.tree = tree
-        self.runtime_dir = declared.runtime_dir
         self.table = Table(declared, tree, rootless=rootless)
         self.cells = self.table.cells
         self.daemon = Daemon(declared)
         self.detached = declared.ready >= 0
         self.poll = select.poll()
+        self.hearing = Hearing(self.poll, _HEARD)
+        self.door = Door(declared.runtime_dir, self.poll)
         self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
-        self.wake = -1
-        self.presses, self.interrupted, self.stop_wanted, self.reload_wanted = 0, 0.0, "", False
+        self.presses, self.reload_wanted = Presses(), False
+        self.again = self.done = False  # `again`: something failed, so everything is looked at again
         self.stopping = False  # the end has begun: a daemon that dies now is not started again
-        self.done = False
         self.code = 0
 
     # ── the loop ───────────────────────────────────────────────────────────────────────
 
     def run(self) -> int:
-        self._listen_to_signals()
         self._adopt()
         self._start_daemon()
         while not self.done:
-            for descriptor, event in self.poll.poll(self._patience()):
-                self._handle(descriptor, event)
-            if self.reload.go_on():
-                self._mind_queue()
-            if not self.daemon.pid and not self.done:
-                self._without_daemon()
+            try:
+                self._turn()
+            except (OSError, KernelError) as error:
+                if self.done:
+                    raise
+                self._troubled(error)
         return self.code
 
-    def _listen_to_signals(self) -> None:
-        self.wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in _HEARD:
-            signal.signal(number, lambda _number, _frame: None)  # the wake-up descriptor tells which
-        self.poll.register(self.wake, select.POLLIN)
+    def _turn(self) -> None:
+        if self.again:
+            process.unblock_signals()
+            self._reap()
+            self.table.end_orphaned()
+            for cell in list(self.cells.values()):
+                self._watch(cell)
+            self.again = False
+        for descriptor, event in self.hearing.wait(self._patience()):
+            self._handle(descriptor, event)
+        self._on_signals()
+        self.reload.go_on()
+        if not self.daemon.pid and not self.done:
+            self._without_daemon()
+        self._mind_queue()
+
+    def _troubled(self, error: OSError | KernelError) -> None:
+        self.again = True
+        with suppress(OSError):
+            print(f"supervisor: helper: {error}; trying again", file=sys.stderr, flush=True)
+        time.sleep(_BREATH)
 
     def _patience(self) -> float | None:
         due = self.reload.due() + ([] if self.daemon.pid or self.stopping else [self.daemon.due])
         return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
 
     def _handle(self, descriptor: int, event: int) -> None:
-        if descriptor == self.wake:
-            self._on_signals()
-        elif self.daemon.socket and descriptor == self.daemon.socket.fileno():
+        if self.daemon.socket and descriptor == self.daemon.socket.fileno():
             self._on_daemon(event)
         elif descriptor in self.waiting:
             self._on_cell(self.waiting[descriptor])
+        elif self.door.knows(descriptor):
+            visit.answer(self.door.hear(descriptor), self.cells, self.daemon, stopping=self.stopping)
 
     def _on_signals(self) -> None:
-        for number in os.read(self.wake, 4096):
+        numbers = self.hearing.heard()
+        if numbers:
+            self.door.unlock()
+        for number in numbers:
             if number == signal.SIGCHLD:
                 continue
             if number == signal.SIGHUP:
@@ -88,20 +108,16 @@ class Helper:
                 self.daemon.send(Report("asked", path="reload"))
             elif not self.done:
                 self._stop_asked(number)
-        self._reap()
+        if numbers:
+            self._reap()
 
     def _stop_asked(self, number: int) -> None:
-        """SIGTERM or SIGINT stop in order; a second SIGINT stops at once, a third without the daemon."""
-        now = time.monotonic()
-        if now - self.interrupted < _ONE_PRESS:
-            return  # a terminal, or timeout(1), has told both us and our process group
-        self.interrupted = now
-        self.presses += number == signal.SIGINT
-        self.stop_wanted = "stop-now" if self.presses > 1 else "stop"
-        if self.presses > _PRESSES_HEEDED:
+        if not self.presses.counts(number):
+            return
+        if self.presses.unheeded:
             self._exit()
         else:
-            self.daemon.send(Report("asked", path=self.stop_wanted))
+            self.daemon.send(Report("asked", path=self.presses.wanted))
 
     def _reap(self) -> None:
         # What a launch said before it ended is read first: it says whose PID is whose.
@@ -168,8 +184,7 @@ class Helper:
     def _adopt(self) -> None:
         """What a helper that crashed left running is ours now; what is not declared any more is ended."""
         for name in self.tree.strangers(frozenset(self.cells)):
-            leaf = self.tree.leaf(name, (("cpu", "", ""), ("pids", "", "")) if self.tree.layout.v1 else ())
-            _end_by_force(cgroup.Leaf(leaf.unified, {k: v for k, v in leaf.v1.items() if os.path.isdir(v)}))
+            self.tree.end_stranger(name)
         for cell in self.cells.values():
             if cell.adopt() and cell.phase == policy.LIVE:
                 self._await(cell, cell.init_pidfd, select.POLLIN)
@@ -180,20 +195,14 @@ class Helper:
     def _start_daemon(self) -> None:
         self.daemon.start()
         assert self.daemon.socket
-        self.poll.register(self.daemon.socket, select.POLLIN)
-        for cell in self.cells.values():
-            if cell.retired:
-                continue  # its end is under way, and the daemon was never told of it
-            if cell.phase == policy.LIVE:
-                self.daemon.send(cell.alive(adopted=True), cell.init_pidfd)
-            elif cell.last:
-                self.daemon.send(cell.last)
-        if self.stop_wanted:  # asked while there was no daemon to hear it
-            self.daemon.send(Report("asked", path=self.stop_wanted))
+        self.poll.register(self.daemon.socket, self.daemon.awaited())
+        for report, pidfd in self.table.known():
+            self.daemon.send(report, pidfd)
+        if self.presses.wanted:  # asked while there was no daemon to hear it
+            self.daemon.send(Report("asked", path=self.presses.wanted))
         if self.reload_wanted:
             self.daemon.send(Report("asked", path="reload"))
         self.daemon.send(Report("told"))
-        self._mind_queue()
 
     def _forget_daemon(self) -> None:
         if self.daemon.socket:
@@ -201,7 +210,7 @@ class Helper:
                 self.poll.unregister(self.daemon.socket)
         self.daemon.died()
         self.reload.end()  # it was for the one that died
-        self.table.end_retired()
+        self.table.orphan_retired()
 
     def _without_daemon(self) -> None:
         if self.stopping:
@@ -213,20 +222,19 @@ class Helper:
             self._start_daemon()
 
     def _on_daemon(self, event: int) -> None:
-        data = self.daemon.receive() if event & select.POLLIN else b""
-        if data:
+        data = self.daemon.receive() if event & select.POLLIN else None
+        if data or (data is not None and not event & (select.POLLHUP | select.POLLRDHUP)):
             self._on_message(data)
         elif event & select.POLLHUP and self.daemon.socket:
             self.poll.unregister(self.daemon.socket)  # its end is closed; its death is reaped by itself
-            return
-        self._mind_queue()
+            self.daemon.mute = self.daemon.gone = True
+        elif event & select.POLLRDHUP:
+            self.daemon.mute = True
 
     def _mind_queue(self) -> None:
         self.daemon.flush()
-        if self.daemon.socket and not self.done:
-            writable = select.POLLOUT if self.daemon.queue else 0
-            with suppress(FileNotFoundError):  # it has closed its end, and so is watched no more
-                self.poll.modify(self.daemon.socket, select.POLLIN | writable)
+        if self.daemon.socket and not self.daemon.gone and not self.done:
+            self.poll.modify(self.daemon.socket, self.daemon.awaited())
 
     def _on_message(self, data: bytes) -> None:
         try:
@@ -267,32 +275,26 @@ class Helper:
         try:
             cell.start(run)
         except (KernelError, OSError) as error:
-            cell.last = refusal(cell.launch.name, run, failure_of(error))
-            self.daemon.send(cell.last)
-            return
-        assert cell.report
-        self._await(cell, cell.report.fileno(), select.POLLIN)
+            cell.failure = failure_of(error)
+            if cell.init:  # born all the same: it is ended, and that is told
+                cell.end()
+                self.again = True
+            else:
+                self.daemon.send(cell.finish())
+        else:
+            assert cell.report
+            self._await(cell, cell.report.fileno(), select.POLLIN)
 
     # ── the end ────────────────────────────────────────────────────────────────────────
 
     def _exit(self) -> None:
         """End what still lives and leave nothing: no process, cgroup, FIFO or socket."""
         self.done = True
+        self.door.close()
         self.reload.end()
         for cell in self.cells.values():
             if cell.phase != policy.IDLE:
-                _end_by_force(cell.leaf)
+                self.tree.end(cell.leaf)
             cell.remove()
-        if self.daemon.pid and not self.daemon.heard:
-            os.kill(self.daemon.pid, signal.SIGKILL)
-        if self.daemon.socket:
-            self.daemon.socket.close()  # which tells the daemon to end
-        if self.daemon.pid:
-            os.waitpid(self.daemon.pid, 0)
+        self.daemon.end()
         self.tree.close()
-
-
-def _end_by_force(leaf: cgroup.Leaf) -> None:
-    cgroup.end(leaf.unified)
-    for folder in leaf.folders:
-        cgroup.remove(folder)

@@ -3,6 +3,7 @@
 Two processes take the steps, each list in order, each step stopping the launch if it fails:
 
     first    PID 1 of the container: joins its cgroup and unshares
+    aside    PID 1, while the service builds the root: a network namespace takes its time
     root     the service: builds the root out of sight, then enters it, and PID 1 with it
     service  the service: gives up everything it may not keep, then becomes the program
 
@@ -13,7 +14,7 @@ before capabilities are; nothing follows them but no_new_privs, workdir, the fil
 
 from typing import NamedTuple
 
-from supervisor.helper.protocol import Bind, Launch
+from supervisor.helper.protocol import Bind, Launch, Visit
 from supervisor.kernel import mounts as m
 
 _SAFE = m.NOSUID | m.NODEV | m.NOEXEC
@@ -32,6 +33,7 @@ class Steps(NamedTuple):
     """`filters` are for the init shim, which takes the service's own."""
 
     first: tuple[Step, ...]
+    aside: tuple[Step, ...]
     root: tuple[Step, ...]
     service: tuple[Step, ...]
     filters: tuple[bytes, ...]
@@ -70,20 +72,20 @@ LINKS = (
 )  # fmt: skip
 
 #: Hidden: what tells about the machine, or changes it, whoever may open it (OCI runtimes hide most of it).
-MASKED = (
-    ("/proc", (
+MASKED = {
+    "/proc": (
         "acpi", "asound", "bus", "config.gz", "driver", "fs", "interrupts", "iomem", "ioports", "irq",
         "kallsyms", "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags",
         "latency_stats", "modules", "mtrr", "pagetypeinfo", "partitions", "sched_debug", "scsi", "slabinfo",
         "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo",
-    )),
-    ("/sys", (
+    ),
+    "/sys": (
         "dev/block", "devices/system/cpu", "devices/virtual/powercap", "firmware", "fs/bpf", "fs/pstore",
         "kernel",
-    )),
-)  # fmt: skip
-#: Shown and never written.
-PROTECTED = (("/proc", ("sys", "sysvipc", "tty")),)
+    ),
+}  # fmt: skip
+#: Below /proc: shown and never written.
+PROTECTED = ("sys", "sysvipc", "tty")
 #: (name, soft, hard) where nothing is declared: what systemd gives a service, and no core dumps.
 DEFAULT_RLIMITS = (
     ("core", 0, 0), ("nofile", 1024, 524288), ("memlock", 8 << 20, 8 << 20), ("msgqueue", 819200, 819200),
@@ -93,13 +95,15 @@ DEFAULT_RLIMITS = (
 def plan(launch: Launch, filters: tuple[tuple[bytes, ...], ...], *, rootless: bool) -> Steps:
     """`filters` are those of all containers, as `Declared` has them, decoded."""
     programs = filters[launch.filter] if launch.filter >= 0 else ()
-    return Steps(_first(launch), _inside(launch, rootless=rootless), _service(launch, programs), programs)
+    root = _inside(launch, rootless=rootless)
+    return Steps(_first(launch), _aside(launch), root, _service(launch, programs), programs)
 
 
 def _first(launch: Launch) -> tuple[Step, ...]:
+    now = tuple(name for name in launch.namespaces if name != "net" or not launch.init)
     steps = [
         Step("cgroup", "join"),
-        Step("namespaces", "unshare", (launch.namespaces,)),
+        Step("namespaces", "unshare", (now,)),
         Step("keyring", "keyring"),
         Step("mount", "private"),
     ]
@@ -108,12 +112,19 @@ def _first(launch: Launch) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def _aside(launch: Launch) -> tuple[Step, ...]:
+    if "net" not in launch.namespaces or not launch.init:
+        return ()
+    return Step("namespaces", "unshare", (("net",),)), Step("network", "loopback")
+
+
 def _inside(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
     steps = []
     if launch.ids >= 0:
         steps.append(Step("user namespace", "own-ids"))
     steps += [Step("mask", "masks"), *_root(launch), *_kernel_mounts(launch)]
     steps += _dev(launch, rootless=rootless)
+    steps += _network(launch)
     steps += [_declared_mount(bind) for bind in launch.mounts]
     if launch.no_new_privileges:
         steps.append(Step("mount", "no-setuid"))
@@ -121,8 +132,6 @@ def _inside(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
         steps.append(Step("mount", "seal"))
     if "uts" in launch.namespaces:
         steps.append(Step("hostname", "hostname", (launch.hostname,)))
-    if "net" in launch.namespaces:
-        steps.append(Step("network", "loopback"))
     return (*steps, Step("root", "enter"), Step("user", "lookup", (launch.user, launch.groups)))
 
 
@@ -144,9 +153,8 @@ def _root(launch: Launch) -> tuple[Step, ...]:
 def _kernel_mounts(launch: Launch) -> tuple[Step, ...]:
     steps = [
         Step("mount", "mount", ("proc", "/proc", (), _SAFE)),
-        Step("mount", "mount", ("sysfs", "/sys", (), _SAFE | m.RDONLY)),
-        *(Step("mask", "mask", (parent, names)) for parent, names in MASKED),
-        *(Step("mask", "protect", (parent, names)) for parent, names in PROTECTED),
+        Step("mask", "mask", ("/proc", MASKED["/proc"])),
+        Step("mask", "protect", ("/proc", PROTECTED)),
         Step("dev", "dev"),
         Step("mount", "mount", ("devpts", "/dev/pts", (("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620")), m.NOSUID | m.NOEXEC)),
         Step("mount", "mount", ("tmpfs", "/dev/shm", (("mode", "1777"), ("size", "64m")), _SAFE)),
@@ -154,6 +162,18 @@ def _kernel_mounts(launch: Launch) -> tuple[Step, ...]:
     if "ipc" in launch.namespaces:
         steps.append(Step("mount", "mount", ("mqueue", "/dev/mqueue", (), _SAFE)))
     return tuple(steps)
+
+
+def _network(launch: Launch) -> tuple[Step, ...]:
+    """A sysfs shows the network namespace of whoever mounts it."""
+    own: tuple[Step, ...] = ()
+    if "net" in launch.namespaces:
+        own = (Step("network", "join-network" if launch.init else "loopback"),)
+    return (
+        *own,
+        Step("mount", "mount", ("sysfs", "/sys", (), _SAFE | m.RDONLY)),
+        Step("mask", "mask", ("/sys", MASKED["/sys"])),
+    )
 
 
 def _dev(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
@@ -215,4 +235,50 @@ def confinement(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]
         Step("no_new_privileges", "no-new-privileges"),
         Step("workdir", "workdir", (launch.workdir,)),
         *filters,
+    )
+
+
+# ── a command in what lives already ────────────────────────────────────────────────────
+
+
+class VisitSteps(NamedTuple):
+    """`visitor` are the helper's child's, on its way in; `command` those of its own child, inside."""
+
+    visitor: tuple[Step, ...]
+    command: tuple[Step, ...]
+
+
+def visiting(launch: Launch, programs: tuple[bytes, ...], visit: Visit) -> VisitSteps:
+    """The container's cgroup and namespaces, then all that its service took before its own execve.
+
+    A terminal is opened by whom the command will be: by nothing that a hostile /dev could misuse.
+    """
+    names = (*launch.namespaces, *(("time",) if launch.time_offsets else ()))
+    taken = confinement(launch, programs)
+    confined = [step.op for step in taken].index("workdir") + 1
+    if visit.tty:
+        env = (
+            *(pair for pair in launch.env if pair[0] != "TERM"),
+            *((("TERM", visit.term),) if visit.term else ()),
+        )
+        terminal: tuple[Step, ...] = (Step("terminal", "terminal", (visit.rows, visit.cols)),)
+    else:
+        env, terminal = launch.env, ()
+    return VisitSteps(
+        (
+            Step("cgroup", "join"),
+            Step("keyring", "keyring"),
+            Step("namespaces", "setns", (names,)),
+            *(() if visit.tty else (Step("streams", "pipes"),)),
+        ),
+        (
+            Step("user", "lookup", (launch.user, launch.groups)),
+            Step("session", "own-session"),
+            *_rlimits(launch),
+            *(() if visit.tty else (Step("streams", "streams"),)),
+            *taken[:confined],
+            *terminal,
+            *taken[confined:],
+            Step("exec", "exec", (visit.argv, env)),
+        ),
     )

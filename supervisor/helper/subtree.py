@@ -10,21 +10,11 @@ down; root then takes the top of the hierarchy as BASE, others are told what to 
 """
 
 import errno
-import hashlib
 import os
 
 from supervisor.errors import KernelError
 from supervisor.helper.protocol import Launch
 from supervisor.kernel import cgroup
-
-DEFAULT_RUNTIME_DIR = "/run/supervisor"
-
-
-def folder_name(runtime_dir: str) -> str:
-    """One name an instance, the same at the next start, so that what a crash left is found."""
-    if runtime_dir == DEFAULT_RUNTIME_DIR:
-        return "supervisor"
-    return f"supervisor-{hashlib.sha256(runtime_dir.encode()).hexdigest()[:8]}"
 
 
 class Subtree:
@@ -58,23 +48,34 @@ class Subtree:
         found = [one.name for one in os.scandir(self.top) if one.is_dir()]
         return [name for name in found if name not in declared and name != "_supervisor"]
 
+    def end(self, leaf: cgroup.Leaf) -> None:
+        """Kill all that lives in a leaf, and remove it."""
+        cgroup.end(leaf.unified)
+        for folder in leaf.folders:
+            cgroup.remove(folder)
+
+    def end_stranger(self, name: str) -> None:
+        leaf = self.leaf(name, (("cpu", "", ""), ("pids", "", "")) if self.layout.v1 else ())
+        self.end(cgroup.Leaf(leaf.unified, {k: v for k, v in leaf.v1.items() if os.path.isdir(v)}))
+
     def close(self) -> None:
         """Back to where the helper came from, and nothing of the subtree is left."""
         for folder in (self.top, self.base):
             _take_back(folder)
         cgroup.write(self.layout.unified, "cgroup.procs", str(os.getpid()))
+        cgroup.end(f"{self.top}/_supervisor")  # what a daemon may have left there
         for top in (self.top, *(f"{folder}/{self.name}" for folder in self.layout.v1.values())):
             cgroup.remove(top)
 
 
-def open_subtree(runtime_dir: str) -> Subtree:
-    """Make the subtree and move the helper into it; raises KernelError whose path is for an operator."""
+def open_subtree(name: str) -> Subtree:
+    """Make the subtree `name` and move the helper into it; raises KernelError whose path is for an operator."""
     layout = cgroup.here()
     if not layout.unified:
         raise KernelError(
             "cgroup", errno.ENOTSUP, "no cgroup2 file system is mounted (mount -t cgroup2 none …)"
         )
-    tree = Subtree(layout, _base(layout), folder_name(runtime_dir))
+    tree = Subtree(layout, _base(layout), name)
     _make(tree.top)
     # A daemon whose helper crashed still captures there. It is written to be killed at any moment.
     cgroup.end(f"{tree.top}/_supervisor")

@@ -5,8 +5,6 @@ Only limits do not wait. A cell that is declared no more is retired: it can be e
 launched; with its removal it goes.
 """
 
-from base64 import b64decode
-
 from supervisor.errors import KernelError
 from supervisor.helper import policy
 from supervisor.helper.cell import Cell, Place
@@ -31,7 +29,7 @@ class Table:
 
         What can go wrong goes wrong before anything is changed.
         """
-        filters = tuple(tuple(map(b64decode, programs)) for programs in declared.filters)
+        filters = tuple(tuple(map(bytes.fromhex, programs)) for programs in declared.filters)
         found = {one.name: self._declaration(one, filters) for one in declared.containers}
         reports = []
         for name, declaration in found.items():
@@ -65,6 +63,18 @@ class Table:
                     found.setdefault(name, declaration.launch.ids)
         return found
 
+    def known(self) -> list[tuple[Report, int]]:
+        """What a daemon that has just come is to hear, each with PID 1's pidfd or -1: what lives, and how the last run
+        of what does not ended. Nothing of retired ones: their end is under way, and it was never told of them.
+        """
+        found = []
+        for cell in [one for one in self.cells.values() if not one.retired]:
+            if cell.phase == policy.LIVE:
+                found.append((cell.alive(adopted=True), cell.init_pidfd))
+            elif cell.last:
+                found.append((cell.last, -1))
+        return found
+
     def removed(self, cell: Cell) -> Report:
         """Take away cgroup and files, and the cell too when it is not declared any more."""
         report = cell.remove()
@@ -72,10 +82,15 @@ class Table:
             del self.cells[cell.launch.name]
         return report
 
-    def end_retired(self) -> None:
-        """By force: whoever was to end them in order has died, and its successor knows nothing of them."""
-        for cell in [one for one in self.cells.values() if one.retired]:
-            cell.orphaned = True
+    def orphan_retired(self) -> None:
+        """Whoever was to end them in order has died, and its successor knows nothing of them."""
+        for cell in self.cells.values():
+            cell.orphaned = cell.retired
+        self.end_orphaned()
+
+    def end_orphaned(self) -> None:
+        """By force; doing it again is fine."""
+        for cell in [one for one in self.cells.values() if one.orphaned]:
             if cell.phase in (policy.LAUNCHING, policy.LIVE):
                 cell.kill()
             elif cell.phase == policy.IDLE:

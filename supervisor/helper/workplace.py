@@ -1,6 +1,7 @@
 """What the steps of one launch share: descriptors and the account, filled in as they go."""
 
 import os
+import socket
 
 from supervisor.helper.accounts import Account
 from supervisor.kernel import mounts
@@ -21,9 +22,10 @@ class Workplace:
         self.userns = userns
         self.rootless = rootless
         self.host = -1  # the machine's /, as the supervisor sees it: every path of the host is below it
-        self.masks = -1
+        self.empty_folder = self.empty_file = -1  # what masked paths show
         self.root = -1
         self.dev = -1
+        self.init: socket.socket | None = None  # to PID 1, where that is another process
         self.account = Account(0, 0, (0,), "/")
 
     def on_host(self, path: str, flags: int = os.O_PATH) -> int:

@@ -9,6 +9,7 @@ Source: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
 import errno
 import os
 import select
+from contextlib import suppress
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
@@ -208,10 +209,14 @@ def fork_into(leaf: Leaf, flags: int) -> tuple[int, int]:
     it was made.
     """
     folder = os.open(leaf.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    pid = -1
     try:
-        return libc.clone3(flags, folder)
+        pid, pidfd = libc.clone3(flags, folder)
+        return pid, pidfd
     finally:
-        os.close(folder)
+        if pid:  # the child closes what it inherits; nothing may raise in it before it knows what it is
+            with suppress(OSError):
+                os.close(folder)
 
 
 def join_v1(leaf: Leaf) -> None:

@@ -7,19 +7,20 @@ include/uapi/linux/{mount,openat2,prctl,capability}.h for numbers.
 """
 
 import ctypes
+import errno
 import os
 import platform
 import signal
+import struct
 
 from supervisor.errors import KernelError
 
 _libc = ctypes.CDLL(None, use_errno=True)
-# syscall(2) is variadic: each argument is passed as 64 bits. c_void_p takes ints, bytes, arrays and None.
+# syscall(2) is variadic: each argument is passed as 64 bits. c_void_p takes ints, bytes, buffers and None.
+# All calls go this one way: what a launch uses for the first time costs it pages of its own.
 _call = _libc.syscall
 _call.restype, _call.argtypes = ctypes.c_long, (ctypes.c_long, *[ctypes.c_void_p] * 6)
 _NOTHING = (0,) * 6
-_prctl = _libc.prctl
-_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 # Without letting the interpreter's lock go: for clone3, whose child has no other thread.
 _clone = ctypes.PyDLL(None, use_errno=True).syscall
 _clone.restype, _clone.argtypes = ctypes.c_long, (ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
@@ -29,57 +30,49 @@ _after_fork_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
 for _hook in (_before_fork, _after_fork_in_child, _after_fork_in_parent):
     _hook.restype = None
 
-# Calls newer than 2019 share one number on every architecture (asm-generic/unistd.h).
-_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR = (
-    428,
-    429,
-    430,
-    431,
-    432,
-    437,
-    442,
-)
-_CLONE3, _CLONE_PIDFD, _CLONE_INTO_CGROUP = 435, 0x1000, 0x200000000
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}.get(platform.machine(), -1)
-_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(platform.machine(), -1)
-_SIGPROCMASK = {"x86_64": 14, "aarch64": 135, "riscv64": 135}.get(platform.machine(), -1)
-_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}.get(platform.machine(), -1)
+#: Call → its number on x86-64, and on architectures that follow asm-generic/unistd.h. Calls newer than
+#: 2019 share one number on all of them.
+_OLD = {
+    "capget": (125, 90), "capset": (126, 91), "keyctl": (250, 219), "mount": (165, 40),
+    "personality": (135, 92), "pivot_root": (155, 41), "prctl": (157, 167), "seccomp": (317, 277),
+    "setfsgid": (123, 152), "setfsuid": (122, 151), "setns": (308, 268), "sigprocmask": (14, 135),
+    "tee": (276, 77), "umount2": (166, 39), "unshare": (272, 97),
+}  # fmt: skip
+_NEW = {
+    "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
+    "close_range": 436, "openat2": 437, "mount_setattr": 442,
+}  # fmt: skip
+_NUMBERS = {name: both[platform.machine() != "x86_64"] for name, both in _OLD.items()} | _NEW
 
+_CLONE_PIDFD, _CLONE_INTO_CGROUP = 0x1000, 0x200000000
+_CAPABILITY_VERSION_3 = struct.pack("2I", 0x20080522, 0)
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 O_CLOEXEC = os.O_CLOEXEC
 
 
-def _raise(call: str, path: str) -> None:
-    raise KernelError(call, ctypes.get_errno(), path)
-
-
-def _syscall(
-    call: str, path: str, number: int, *args: int | bytes | ctypes.Array[ctypes.c_char] | None
-) -> int:
-    result: int = _call(number, *args, *_NOTHING[len(args) :])
+def _syscall(call: str, path: str, *args: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+    result: int = _call(_NUMBERS[call], *args, *_NOTHING[len(args) :])
     if result < 0:
-        _raise(call, path)
+        raise KernelError(call, ctypes.get_errno(), path)
     return result
 
 
-def _struct(*words: int) -> ctypes.Array[ctypes.c_char]:
+def _struct(*words: int) -> bytes:
     """64-bit words as the kernel reads an extensible struct."""
-    return ctypes.create_string_buffer(b"".join(w.to_bytes(8, "little") for w in words), 8 * len(words))
+    return struct.pack(f"{len(words)}Q", *words)
 
 
 # ── namespaces ─────────────────────────────────────────────────────────────────────────
 
 
 def unshare(flags: int) -> None:
-    if _libc.unshare(ctypes.c_int(flags)) < 0:
-        _raise("unshare", hex(flags))
+    _syscall("unshare", hex(flags), flags)
 
 
 def setns(namespace: int, flags: int) -> None:
-    if _libc.setns(ctypes.c_int(namespace), ctypes.c_int(flags)) < 0:
-        _raise("setns", hex(flags))
+    _syscall("setns", hex(flags), namespace, flags)
 
 
 # ── mounts ─────────────────────────────────────────────────────────────────────────────
@@ -87,59 +80,50 @@ def setns(namespace: int, flags: int) -> None:
 
 def mount_propagation(path: str, flags: int) -> None:
     """mount(2) with only propagation flags (MS_PRIVATE, MS_SLAVE, MS_REC)."""
-    if _libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(flags), None) < 0:
-        _raise("mount", path)
+    _syscall("mount", path, None, os.fsencode(path), None, flags, None)
 
 
 def umount2(path: str, flags: int) -> None:
-    if _libc.umount2(os.fsencode(path), ctypes.c_int(flags)) < 0:
-        _raise("umount2", path)
+    _syscall("umount2", path, os.fsencode(path), flags)
 
 
 def pivot_root(new: str, old: str) -> None:
-    _syscall("pivot_root", new, _PIVOT_ROOT, os.fsencode(new), os.fsencode(old))
+    _syscall("pivot_root", new, os.fsencode(new), os.fsencode(old))
 
 
 def open_tree(directory: int, path: str, flags: int) -> int:
-    return _syscall("open_tree", path, _OPEN_TREE, directory, os.fsencode(path), flags | O_CLOEXEC)
+    return _syscall("open_tree", path, directory, os.fsencode(path), flags | O_CLOEXEC)
 
 
 def move_mount(mount: int, target: int, flags: int, path: str = "") -> None:
     """Attach the mount behind descriptor `mount` to the place behind descriptor `target`."""
-    _syscall("move_mount", path, _MOVE_MOUNT, mount, b"", target, b"", flags)
+    _syscall("move_mount", path, mount, b"", target, b"", flags)
 
 
 def fsopen(fstype: str) -> int:
-    return _syscall("fsopen", fstype, _FSOPEN, os.fsencode(fstype), 1)
+    return _syscall("fsopen", fstype, os.fsencode(fstype), 1)
 
 
 def fsconfig(context: int, command: int, key: str | None, value: str | None) -> None:
-    _syscall(
-        "fsconfig",
-        f"{key}={value}" if key else "create",
-        _FSCONFIG,
-        context,
-        command,
-        None if key is None else os.fsencode(key),
-        None if value is None else os.fsencode(value),
-        0,
-    )
+    about = f"{key}={value}" if key else "create"
+    words = (None if word is None else os.fsencode(word) for word in (key, value))
+    _syscall("fsconfig", about, context, command, *words, 0)
 
 
 def fsmount(context: int, attributes: int) -> int:
-    return _syscall("fsmount", "", _FSMOUNT, context, 1, attributes)
+    return _syscall("fsmount", "", context, 1, attributes)
 
 
 def mount_setattr(
     mount: int, flags: int, added: int, removed: int, path: str = "", *, userns: int = 0
 ) -> None:
     attributes = _struct(added, removed, 0, userns)
-    _syscall("mount_setattr", path, _MOUNT_SETATTR, mount, b"", flags | AT_EMPTY_PATH, attributes, 32)
+    _syscall("mount_setattr", path, mount, b"", flags | AT_EMPTY_PATH, attributes, len(attributes))
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     how = _struct(flags | O_CLOEXEC, mode, resolve)
-    return _syscall("openat2", path, _OPENAT2, directory, os.fsencode(path), how, 24)
+    return _syscall("openat2", path, directory, os.fsencode(path), how, len(how))
 
 
 # ── processes ──────────────────────────────────────────────────────────────────────────
@@ -157,23 +141,22 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     flags |= _CLONE_PIDFD | (_CLONE_INTO_CGROUP if cgroup >= 0 else 0)
     arguments = _struct(flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, max(cgroup, 0))
     _before_fork()
-    pid: int = _clone(_CLONE3, arguments, len(arguments))
+    pid: int = _clone(_NUMBERS["clone3"], arguments, len(arguments))
     if pid == 0:
         _after_fork_in_child()
         return 0, -1
     _after_fork_in_parent()
     if pid < 0:
-        _raise("clone3", hex(flags))
+        raise KernelError("clone3", ctypes.get_errno(), hex(flags))
     return pid, pidfd.value
 
 
 def setfsid(uid: int, gid: int) -> None:
     """Whose files this thread makes (setfsuid(2), setfsgid(2)); neither call says that it failed."""
     for call, wanted in (("setfsgid", gid), ("setfsuid", uid)):
-        function = getattr(_libc, call)
-        function(ctypes.c_uint(wanted))
-        if function(ctypes.c_uint(0xFFFFFFFF)) & 0xFFFFFFFF != wanted:  # an impossible id only asks
-            raise KernelError(call, 1, str(wanted))
+        _syscall(call, str(wanted), wanted)
+        if _syscall(call, str(wanted), 0xFFFFFFFF) != wanted:  # an impossible id only asks
+            raise KernelError(call, errno.EPERM, str(wanted))
 
 
 def set_signal_mask(mask: int) -> int:
@@ -183,21 +166,18 @@ def set_signal_mask(mask: int) -> int:
     """
     set_mask = 2  # SIG_SETMASK
     before = ctypes.create_string_buffer(8)
-    _syscall("sigprocmask", hex(mask), _SIGPROCMASK, set_mask, mask.to_bytes(8, "little"), before, 8)
+    _syscall("sigprocmask", hex(mask), set_mask, mask.to_bytes(8, "little"), before, 8)
     return int.from_bytes(before.raw, "little")
 
 
 def join_session_keyring() -> None:
     """A new, empty session keyring (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING)."""
-    _syscall("keyctl", "session keyring", _KEYCTL, 1, None)
+    _syscall("keyctl", "session keyring", 1, None)
 
 
 def personality(persona: int) -> int:
     """The execution domain and its flags before the call; 0xFFFFFFFF only asks (personality(2))."""
-    result: int = _libc.personality(ctypes.c_ulong(persona))
-    if result < 0:
-        _raise("personality", hex(persona))
-    return result
+    return _syscall("personality", hex(persona), persona)
 
 
 def overwrite(address: int, data: bytes) -> None:
@@ -206,11 +186,8 @@ def overwrite(address: int, data: bytes) -> None:
 
 
 def prctl(option: int, argument: int = 0, argument3: int = 0, name: str = "") -> int:
-    # prctl(2) rejects garbage in unused arguments, so all five are always passed.
-    result: int = _prctl(option, argument, argument3, 0, 0)
-    if result < 0:
-        _raise("prctl", name or str(option))
-    return result
+    # prctl(2) rejects garbage in unused arguments; `_syscall` fills them with 0.
+    return _syscall("prctl", name or str(option), option, argument, argument3)
 
 
 def seccomp_filter(program: bytes) -> None:
@@ -218,28 +195,32 @@ def seccomp_filter(program: bytes) -> None:
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: a 16-bit count, padding, a pointer
     fprog = _struct(len(program) // 8, ctypes.addressof(instructions))
-    _syscall("seccomp", f"{len(program) // 8} instructions", _SECCOMP, 1, 0, fprog)
+    _syscall("seccomp", f"{len(program) // 8} instructions", 1, 0, fprog)
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Sets of this thread as bit masks (capset(2), _LINUX_CAPABILITY_VERSION_3)."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     low = 0xFFFFFFFF
-    data = (ctypes.c_uint32 * 6)(
-        effective & low, permitted & low, inheritable & low,
+    data = struct.pack(
+        "6I", effective & low, permitted & low, inheritable & low,
         effective >> 32, permitted >> 32, inheritable >> 32,
     )  # fmt: skip
-    if _libc.capset(ctypes.byref(header), ctypes.byref(data)) < 0:
-        _raise("capset", hex(permitted))
+    _syscall("capset", hex(permitted), _CAPABILITY_VERSION_3, data)
 
 
 def capget() -> tuple[int, int, int]:
     """(effective, permitted, inheritable) of this thread as bit masks."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)()
-    if _libc.capget(ctypes.byref(header), ctypes.byref(data)) < 0:
-        _raise("capget", "")
+    sets = ctypes.create_string_buffer(24)
+    _syscall("capget", "", _CAPABILITY_VERSION_3, sets)
+    data = struct.unpack("6I", sets.raw)
     return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
+
+
+def close_range(first: int, last: int) -> None:
+    """Close the descriptors from `first` to `last` (close_range(2)). os.closerange() would hide a failure, and
+    then try a thousand million numbers one by one.
+    """
+    _syscall("close_range", f"{first}-{last}", first, last)
 
 
 # ── pipes ──────────────────────────────────────────────────────────────────────────────
@@ -251,10 +232,7 @@ def tee(source: int, target: int, length: int) -> int:
     0 means no writer holds `source` open. Never blocks: BlockingIOError when nothing waits.
     """
     nonblock = 2  # SPLICE_F_NONBLOCK
-    result: int = _libc.tee(
-        ctypes.c_int(source), ctypes.c_int(target), ctypes.c_size_t(length), ctypes.c_uint(nonblock)
-    )
-    if result < 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno))  # OSError picks BlockingIOError by errno itself
-    return result
+    try:
+        return _syscall("tee", "", source, target, length, nonblock)
+    except KernelError as error:
+        raise OSError(error.errno, os.strerror(error.errno)) from None  # which picks BlockingIOError by errno

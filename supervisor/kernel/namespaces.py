@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import signal
 import socket
 import struct
+from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.kernel import libc
@@ -43,28 +45,43 @@ def make_user(first: int, count: int) -> int:
     A namespace lives as long as somebody holds it, so the process that is made with it ends at once.
     """
     wait, go = os.pipe2(os.O_CLOEXEC)
-    pid, pidfd = libc.clone3(FLAGS["user"])
-    if pid == 0:
-        try:
-            os.close(go)
-            os.read(wait, 1)  # until our maker lets go, or dies
-        finally:
-            os._exit(0)
+    pid = pidfd = -1
     try:
+        pid, pidfd = libc.clone3(FLAGS["user"])
+        if pid == 0:
+            try:
+                os.close(go)
+                os.read(wait, 1)  # until our maker lets go, or dies
+            finally:
+                os._exit(0)
         for file in ("uid_map", "gid_map"):
             _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise KernelError("user namespace", error.errno or 0, str(error.filename)) from None
     finally:
-        for descriptor in (wait, go, pidfd):
-            os.close(descriptor)
-        os.waitpid(pid, 0)
+        for descriptor in (go, wait, pidfd):
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.close(descriptor)
+        if pid > 0:
+            os.kill(pid, signal.SIGKILL)  # our child, and nobody waited for it yet
+            os.waitpid(pid, 0)
 
 
 def join(namespace: int, name: str) -> None:
     """Enter the namespace behind a descriptor of /proc/PID/ns/…; "pid" is for the next child (setns(2))."""
     libc.setns(namespace, FLAGS[name])
+
+
+def join_those_of(pidfd: int, names: tuple[str, ...]) -> None:
+    """Enter the named namespaces of a process all at once, "mount" with its root as / and as working
+    directory; "pid" is for the next child (setns(2), Linux 5.8).
+    """
+    flags = 0
+    for name in names:
+        flags |= FLAGS[name]
+    libc.setns(pidfd, flags)
 
 
 def shift_time(proc: int, offsets: tuple[tuple[str, int], ...]) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.kernel import libc
@@ -20,11 +21,10 @@ RLIMITS = {
 } | {"locks": 10}  # RLIMIT_LOCKS has no name in Python's resource module
 
 
-#: Signals that Python ignores from its start, and those that the helper hears or ignores.
-CHANGED = (
-    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP,
-)  # fmt: skip
+#: SIGPIPE and SIGXFSZ, as a mask: the call that meets one fails with EPIPE or EFBIG, which says enough.
+NEVER_TAKEN = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
 _UNLIMITED = 1 << 63  # more than any
+_LAST = (1 << 32) - 1  # as a descriptor: past any
 
 
 def set_undumpable() -> None:
@@ -89,6 +89,12 @@ def lower_rlimit(name: str, soft: int, hard: int) -> None:
     set_rlimit(name, min(soft, hard), hard)
 
 
+def open_more_files() -> None:
+    """As many descriptors as may be had without asking (RLIMIT_NOFILE, getrlimit(2))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def reset_personality() -> None:
     """Programs see this kernel as it is, their memory randomised, whatever `setarch` started us (personality(2))."""
     if libc.personality(0xFFFFFFFF):
@@ -108,21 +114,28 @@ def show_as(title: bytes) -> None:
         libc.overwrite(start, title[: end - start - 1].ljust(end - start, b"\0"))
 
 
+def ignore_nothing() -> None:
+    """Signals at their defaults, those that Python ignores too: these are blocked instead, and so do not
+    matter to what is forked and executed: an ignored signal would stay ignored there.
+    """
+    reset_signals()
+    unblock_signals()
+
+
 def block_signals() -> int:
     """All that can be; what was blocked before, for `unblock_signals`."""
     return libc.set_signal_mask((1 << 64) - 1)
 
 
-def unblock_signals(blocked: int = 0) -> None:
+def unblock_signals(blocked: int = NEVER_TAKEN) -> None:
     libc.set_signal_mask(blocked)
 
 
 def leave_signals() -> None:
-    """As `reset_signals`, in a fork of a process that had reset them and then changed only CHANGED."""
+    """In a fork of a process with handlers: none of them tells it of a signal any more. They end at
+    exec; until `unblock_signals` none runs.
+    """
     signal.set_wakeup_fd(-1)
-    for number in CHANGED:
-        signal.signal(number, signal.SIG_DFL)
-    unblock_signals()
 
 
 def reset_signals() -> None:
@@ -144,19 +157,22 @@ def let_go_of_stderr() -> None:
     os.close(null)
 
 
+def close(*descriptors: int) -> None:
+    """Descriptors, -1 being none: Linux frees each, also when it answers with an error."""
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
 def close_all_but(keep: set[int]) -> None:
     """Close every descriptor from 3 up that is not in `keep`."""
     low = 3
     for descriptor in sorted(fd for fd in keep if fd >= low):
-        os.closerange(low, descriptor)
+        if low < descriptor:
+            libc.close_range(low, descriptor - 1)
         low = descriptor + 1
-    os.closerange(low, 1 << 30)
-
-
-def raise_descriptor_limit() -> None:
-    """As many descriptors as the hard limit allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    libc.close_range(low, _LAST)
 
 
 def may_be_somebody_else() -> bool:

@@ -1,12 +1,12 @@
 """What root declares to the helper, as the bytes that it decodes."""
 
-from base64 import b64encode
+import hashlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from supervisor.core.spec import Configuration, Container
+from supervisor.helper.again import decode_again as _decode_again
 from supervisor.helper.protocol import Declared, Launch, Origin, encode_declared
-from supervisor.helper.protocol import decode_again as _decode_again
 from supervisor.launcher.ids import allocate
 from supervisor.launcher.lower import lower
 
@@ -20,8 +20,10 @@ __all__ = [
     "decode_again",
     "encode",
     "layers",
+    "subtree",
 ]
 
+DEFAULT_RUNTIME_DIR = "/run/supervisor"
 #: For each container its seccomp programs, () for none.
 Filters = Mapping[str, tuple[bytes, ...]]
 
@@ -41,7 +43,7 @@ class Instance(NamedTuple):
 
 
 class Again(NamedTuple):
-    """What the helper asks of who reads the files again; see helper.protocol.Again."""
+    """What the helper asks of who reads the files again; see helper.again."""
 
     instance: Instance
     held: Mapping[str, int]
@@ -79,8 +81,9 @@ def declare(
         ready=instance.ready,
         lock=instance.lock,
         containers=_launches(configuration, filters, distinct, held or {}),
-        filters=tuple(tuple(b64encode(one).decode() for one in programs) for programs in distinct),
+        filters=tuple(tuple(one.hex() for one in programs) for programs in distinct),
         origin=instance.origin,
+        subtree=subtree(configuration.settings.runtime_dir),
     )
 
 
@@ -101,6 +104,13 @@ def _launches(
         )
 
     return tuple(launch(container) for container in configuration.containers)
+
+
+def subtree(runtime_dir: str) -> str:
+    """One cgroup an instance, the same at the next start, so that what a crash left is found."""
+    if runtime_dir == DEFAULT_RUNTIME_DIR:
+        return "supervisor"
+    return f"supervisor-{hashlib.sha256(runtime_dir.encode()).hexdigest()[:8]}"
 
 
 def layers(state_dir: str) -> str:

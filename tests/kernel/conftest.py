@@ -1,3 +1,4 @@
+from tests.support.played import played
 from tests.support.running import supervise
 
-__all__ = ["supervise"]
+__all__ = ["played", "supervise"]

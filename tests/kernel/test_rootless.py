@@ -17,6 +17,7 @@ import trio
 
 import supervisor
 from tests.support.running import Running, Supervise, cgroup_mounts, shell, table, until
+from tests.support.visiting import at_terminal, said
 
 pytestmark = pytest.mark.kernel
 
@@ -130,6 +131,25 @@ def test_its_socket_is_the_users_alone_and_records_the_users_own_number(
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (USER, 0o600)
     assert running.done("restart", "one") == ""
     assert running.event("operator.request", "one")["operator"]["uid"] == USER
+
+
+def test_the_user_runs_commands_in_it_and_at_a_terminal(delegated: Delegated, supervise: Supervise) -> None:
+    running = supervise.prepare(
+        {"one": shell("exec sleep 100000"), "plain": shell("exec sleep 100000", init=False)},
+        defaults={"userns": "host", "stop": {"signal": "SIGKILL"}},
+    )
+    as_user(running)
+    running.start(before=delegated.enter)
+    for name in ("one", "plain"):
+        own = [f"/proc/self/ns/{kind}" for kind in ("mnt", "pid", "uts", "ipc", "cgroup", "net", "user")]
+        found = said(running, name, "readlink", *own)
+        service = running.of(name)["pid"]
+        assert found == [os.readlink(link.replace("self", str(service))) for link in own]
+        with at_terminal(running, name, "tty") as terminal:
+            assert terminal.ended() == 0
+            assert terminal.seen == b"/dev/pts/0\r\n"
+    records = running.events("operator.exec")
+    assert [one["operator"]["uid"] for one in records] == [USER] * 4
 
 
 def test_without_delegated_cgroups_it_is_refused_with_what_to_do(supervise: Supervise) -> None:

@@ -1,6 +1,8 @@
 """The helper's protocol: any bytes decode to a value that names only declared things, or to ProtocolError."""
 
+import contextlib
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from supervisor.errors import ProtocolError
 from supervisor.helper import protocol
-from supervisor.helper.protocol import Bind, Declared, Launch, Report, Request
+from supervisor.helper.protocol import Bind, Declared, Launch, Report, Request, Visit
 
 NAMES = st.text("abcdefgh0123456789_-.", min_size=1, max_size=63)
 RUNS = st.integers(0, 2**53 - 1)
@@ -20,6 +22,7 @@ REQUESTS = st.one_of(
     st.builds(lambda name, run: Request("kill", name, run), NAMES, RUNS),
     st.builds(lambda name: Request("remove", name), NAMES),
     st.builds(lambda state: Request("notify", state=state), st.sampled_from(sorted(protocol.NOTIFY_STATES))),
+    st.builds(lambda apply: Request("reload", apply=apply), st.booleans()),
     st.just(Request("exit")),
 )
 JSON = st.recursive(
@@ -42,7 +45,7 @@ def test_any_bytes_are_a_request_or_a_protocol_error(data: bytes) -> None:
     assert request.do in protocol.REQUESTS
 
 
-@given(st.dictionaries(st.sampled_from(["do", "name", "run", "signal", "state", "path"]), JSON))
+@given(st.dictionaries(st.sampled_from(["do", "name", "run", "signal", "state", "apply", "path"]), JSON))
 def test_any_object_is_a_sound_request_or_a_protocol_error(fields: dict[str, object]) -> None:
     try:
         request = protocol.decode_request(json.dumps(fields).encode())
@@ -80,7 +83,9 @@ def test_a_request_that_is_not_exactly_one_is_refused(data: bytes) -> None:
 @given(
     st.builds(
         Report,
-        st.sampled_from(["started", "refused", "ended", "removed", "denied", "told", "asked"]),
+        st.sampled_from(
+            ["started", "refused", "ended", "removed", "denied", "told", "asked", "visited", "streams"]
+        ),
         name=NAMES,
         run=RUNS,
         pid=st.integers(0, 2**22),
@@ -120,3 +125,73 @@ def test_what_root_declares_arrives_as_it_was() -> None:
     )  # fmt: skip
     declared = Declared("/run/x", 65534, 65534, "/usr/bin/python3", 5, -1, 6, (launch,), (("AAAA",),))
     assert protocol.decode_declared(protocol.encode_declared(declared)) == declared
+
+
+# ── operator → helper ──────────────────────────────────────────────────────────────────
+
+ARGUMENTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20)
+VISITS = st.builds(
+    Visit,
+    NAMES,
+    st.tuples(ARGUMENTS.filter(bool), ARGUMENTS),
+    st.booleans(),
+    st.integers(0, 65535),
+    st.integers(0, 65535),
+    st.sampled_from(["", "xterm-256color"]),
+)
+VISIT = {"name": "web", "argv": ["sh"], "tty": True, "rows": 1, "cols": 2, "term": "vt100"}
+
+
+@given(VISITS)
+def test_a_visit_survives_the_way_to_the_helper(visit: Visit) -> None:
+    assert protocol.decode_visit(protocol.encode_visit(visit)) == visit
+
+
+def test_an_argument_that_is_no_text_survives_it_too() -> None:
+    visit = Visit("web", ("cat", os.fsdecode(b"/tmp/\xff\xfe")))
+    assert protocol.decode_visit(protocol.encode_visit(visit)) == visit
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_visit_or_a_protocol_error(data: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        protocol.decode_visit(data)
+
+
+@given(st.fixed_dictionaries({}, optional={key: JSON | st.just(value) for key, value in VISIT.items()}), JSON)
+def test_any_object_is_a_sound_visit_or_a_protocol_error(fields: dict[str, object], more: object) -> None:
+    for candidate in (fields, VISIT | fields, VISIT | {"uid": more}):
+        try:
+            visit = protocol.decode_visit(json.dumps(candidate).encode())
+        except ProtocolError:
+            continue
+        assert candidate.keys() == VISIT.keys()
+        assert visit.argv
+        assert b"\0" not in b"".join(map(os.fsencode, visit.argv))
+        assert 0 <= visit.rows < 65536 > visit.cols >= 0
+        assert [type(value) for value in visit] == [str, tuple, bool, int, int, str]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"argv": []},
+        {"argv": [""]},
+        {"argv": ["a", "b\0c"]},
+        {"argv": ["\ud800"]},
+        {"argv": ["a", 1]},
+        {"argv": "sh"},
+        {"tty": 1},
+        {"rows": True},
+        {"rows": 65536},
+        {"cols": -1},
+        {"term": "x y"},
+        {"term": "x" * 65},
+        {"user": "0"},
+        {"argv": ["x" * 65536]},
+    ],
+)
+def test_a_visit_that_is_not_exactly_one_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError):
+        protocol.decode_visit(json.dumps(VISIT | wrong).encode())
+    assert protocol.decode_visit(json.dumps(VISIT).encode()).argv == ("sh",)

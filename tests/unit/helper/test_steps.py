@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.helper.operations import OPERATIONS
-from supervisor.helper.protocol import Bind, Launch
-from supervisor.helper.steps import Step, plan
+from supervisor.helper.protocol import Bind, Launch, Visit
+from supervisor.helper.steps import Step, plan, visiting
 from supervisor.kernel import mounts
 
 WORDS = st.sampled_from([*mounts.SET, *mounts.CLEAR, "size=65536", "mode=755"])
@@ -107,7 +107,9 @@ def test_what_tells_of_the_machine_is_masked_before_anything_of_the_containers_i
     steps = plan(launch, FILTERS, rootless=False).root
     masked = [f"{step.args[0]}/{name}" for step in steps if step.op == "mask" for name in step.args[1]]
     assert {"/proc/kcore", "/proc/keys", "/sys/firmware", "/sys/kernel"} <= set(masked)
-    assert max(i for i, one in enumerate(ops(steps)) if one in {"mask", "protect"}) < ops(steps).index("dev")
+    targets = [bind.target for bind in launch.mounts]
+    declared = [i for i, step in enumerate(steps) if step.op in {"mount", "bind"} and step.args[1] in targets]
+    assert max(i for i, one in enumerate(ops(steps)) if one in {"mask", "protect"}) < min([*declared, 999])
 
 
 @given(LAUNCHES)
@@ -150,3 +152,65 @@ def test_proc_and_sys_are_the_kernels_own_and_sys_is_read_only(launch: Launch) -
     }
     assert made["/proc"][0] == "proc"
     assert made["/sys"][3] & mounts.RDONLY
+
+
+# ── a command in what lives already ────────────────────────────────────────────────────
+
+VISITS = st.builds(
+    Visit,
+    st.just("web"),
+    st.just(("/bin/ls",)),
+    st.booleans(),
+    st.just(24),
+    st.just(80),
+    st.sampled_from(["", "vt100"]),
+)
+
+
+@given(LAUNCHES, VISITS)
+def test_a_command_takes_every_step_that_its_service_took_in_the_same_order(
+    launch: Launch, visit: Visit
+) -> None:
+    service = plan(launch, FILTERS, rootless=False).service
+    programs = plan(launch, FILTERS, rootless=False).filters
+    steps = visiting(launch, programs, visit)
+    assert set(ops(steps.visitor + steps.command)) <= OPERATIONS.keys()
+    own = {"lookup", "own-session", "streams", "terminal"}
+    taken = [step for step in steps.command if step.op not in own]
+    assert taken[:-1] == [step for step in service if step.op not in {"session", "output"}][:-1]
+    assert (taken[-1].op, taken[-1].args[0]) == ("exec", visit.argv)
+
+
+@given(LAUNCHES, VISITS)
+def test_it_enters_every_namespace_its_container_has_but_the_users_which_comes_last(
+    launch: Launch, visit: Visit
+) -> None:
+    steps = visiting(launch, (), visit)
+    (entered,) = [step.args[0] for step in steps.visitor if step.op == "setns"]
+    assert {*entered} == {*launch.namespaces} | ({"time"} if launch.time_offsets else set())
+    assert ("userns" in ops(steps.command)) == (launch.ids >= 0)
+    assert ops(steps.visitor)[:3] == ["join", "keyring", "setns"]
+
+
+@given(LAUNCHES, VISITS)
+def test_a_terminal_is_opened_by_whom_the_command_will_be(launch: Launch, visit: Visit) -> None:
+    names = ops(visiting(launch, (b"program",), visit).command)
+    assert ("terminal" in names) == visit.tty == ("streams" not in names)
+    if visit.tty:
+        assert names.index("capabilities") < names.index("terminal")
+        assert names.index("terminal") < names.index("filter") or not launch.no_new_privileges
+
+
+@given(LAUNCHES)
+def test_a_network_of_its_own_is_there_before_sys_shows_it(launch: Launch) -> None:
+    steps = plan(launch, FILTERS, rootless=False)
+    names = ops(steps.root)
+    shown = next(i for i, step in enumerate(steps.root) if step.op == "mount" and step.args[1] == "/sys")
+    if "net" not in launch.namespaces:
+        assert not {"join-network", "loopback"} & set(names + ops(steps.aside))
+    elif launch.init:
+        assert ops(steps.aside) == ["unshare", "loopback"]
+        assert names.index("join-network") < shown
+    else:
+        assert "net" in steps.first[1].args[0]
+        assert names.index("loopback") < shown

@@ -1,0 +1,102 @@
+"""The operations by which a command enters a container that lives, where hostile programs are waiting for it.
+
+As in helper.confine: a forked child of the helper, undumpable until its execve. What it opens in there
+is opened either as whoever the command will be, or by openat2 without following links, and is looked
+at before it is used. Nothing of the operator's comes in: no descriptor, terminal or variable but TERM.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import struct
+import termios
+from array import array
+
+from supervisor.errors import KernelError
+from supervisor.helper.protocol import Report, encode_report
+from supervisor.helper.workplace import Workplace
+from supervisor.kernel import mounts, namespaces
+from supervisor.kernel.cgroup import Leaf
+
+_PTMX = "/dev/pts/ptmx"
+_PTMX_NUMBER = os.makedev(5, 2)
+# asm-generic/ioctls.h; Python has no name for the second.
+_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
+
+
+class Entrance(Workplace):
+    """`process` is the pidfd of one whose namespaces are entered, `connection` leads to the operator,
+    `ends` are the command's own ends of its three pipes.
+    """
+
+    def __init__(
+        self, leaf: Leaf, process: int, connection: int, *, ids: int, userns: int, rootless: bool
+    ) -> None:
+        super().__init__("", leaf, ids=ids, userns=userns, rootless=rootless)
+        self.process = process
+        self.connection = connection
+        self.ends: tuple[int, ...] = ()
+
+
+def setns(work: Entrance, names: tuple[str, ...]) -> None:
+    """The PID namespace, too, at once: but it takes effect for our child only, the last thing to be seen."""
+    namespaces.join_those_of(work.process, names)
+
+
+def pipes(work: Entrance) -> None:
+    """New ones, instead of the operator's own stdin, stdout and stderr: through /proc/self/fd a file can be
+    opened again for more than it was given for, a folder leads into the host's tree, a socket into its
+    network, and a terminal can be read by whoever stays behind.
+    """
+    inward, outward, errors = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
+    work.ends = (inward[0], outward[1], errors[1])
+    _hand_over(work, (inward[1], outward[0], errors[0]))
+
+
+def _hand_over(work: Entrance, descriptors: tuple[int, ...]) -> None:
+    """To the operator; here they are closed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=os.dup(work.connection)) as operator:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+        operator.sendmsg([encode_report(Report("streams"))], [rights])
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def own_session(_work: Entrance) -> None:
+    """As a service's, but for stdin: /dev/null may be anything by now."""
+    os.setsid()
+    os.umask(0o022)
+
+
+def streams(work: Entrance) -> None:
+    """The command owns its pipes, so that it can open /dev/stdout again."""
+    for number, end in enumerate(work.ends):
+        os.fchown(end, work.owner(work.account.uid), -1)
+        os.dup2(end, number)
+        os.close(end)
+
+
+def terminal(work: Entrance, rows: int, cols: int) -> None:
+    """A new terminal of the container's own devpts is the command's; its other side is the operator's.
+
+    Safe in a hostile /dev: as the command's user nothing can be opened that the container could not
+    open itself, nothing waits, and the kernel, not a path, leads from one side to the other (CVE-2025-52565).
+    """
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    ours = mounts.resolve(here, _PTMX, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK, links=False)
+    os.close(here)
+    seen = os.fstat(ours)
+    if not stat.S_ISCHR(seen.st_mode) or seen.st_rdev != _PTMX_NUMBER:
+        raise KernelError("terminal", errno.ENODEV, _PTMX)
+    fcntl.ioctl(ours, _TIOCSPTLCK, struct.pack("i", 0))
+    theirs = fcntl.ioctl(ours, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    if os.fstat(theirs).st_dev != seen.st_dev:  # ptmx was no file of a devpts, but a device node beside one
+        raise KernelError("terminal", errno.ENODEV, _PTMX)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+    for number in range(3):
+        os.dup2(theirs, number)
+    os.close(theirs)
+    _hand_over(work, (ours,))

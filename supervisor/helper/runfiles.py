@@ -1,0 +1,77 @@
+"""What a run writes to, in a folder of its own: stdout and stderr (FIFOs, held open here so that output
+outlives every reader), exit (written by the init shim).
+"""
+
+import errno
+import os
+
+from supervisor.errors import KernelError
+from supervisor.kernel import process
+
+#: All that may lie in the folder; "run" is helper.notes'.
+_NAMES = ("stdout", "stderr", "exit", "run", "run.new")
+
+
+class RunFiles:
+    """Descriptors by name: "stdout" and "stderr" are the reader's ends, "stdout-in" and "stderr-in" the
+    container's.
+    """
+
+    def __init__(self, folder: str, gid: int) -> None:
+        self.folder = folder
+        self.gid = gid
+        self.open: dict[str, int] = {}
+
+    def make(self) -> None:
+        """Make and open, all or nothing; what is there already is kept with what it holds. Raises KernelError."""
+        if self.open:
+            return
+        try:
+            self._make()
+        except OSError as error:
+            self.close()
+            raise KernelError("output", error.errno or 0, error.filename or self.folder) from None
+
+    def _make(self) -> None:
+        os.makedirs(self.folder, 0o710, exist_ok=True)
+        os.chown(self.folder, -1, self.gid)
+        for name in ("stdout", "stderr"):
+            path = f"{self.folder}/{name}"
+            if not os.path.exists(path):
+                os.mkfifo(path, 0o600)
+            self.open[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.fchown(self.open[name], -1, self.gid)
+            os.fchmod(self.open[name], 0o640)
+            # The container's own end: blocking, and read-write, so that with helper and daemon both
+            # dead output waits in the pipe instead of ending the service by SIGPIPE.
+            self.open[f"{name}-in"] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self.open["exit"] = os.open(f"{self.folder}/exit", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        os.fchown(self.open["exit"], -1, self.gid)
+
+    def recorded(self) -> tuple[int, int] | None:
+        """What the shim wrote down, (code, signal), one of them -1; None when it could not."""
+        try:
+            code, number = os.pread(self.open["exit"], 64, 0).split()
+            return int(code), int(number)
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def close(self) -> None:
+        process.close(*self.open.values())
+        self.open = {}
+
+    def remove(self) -> None:
+        """The folder with what is ours in it, gone already or not; a stranger's file is left alone, and its
+        folder with it. Raises OSError.
+        """
+        self.close()
+        for name in _NAMES:
+            try:
+                os.unlink(f"{self.folder}/{name}")
+            except FileNotFoundError:
+                continue
+        try:
+            os.rmdir(self.folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
