@@ -36,7 +36,7 @@ from supervisor.logs.archive import SUPERVISOR, Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.monitor.kernel import CgroupMonitor
-from supervisor.supervise import redeclare
+from supervisor.supervise import cron, redeclare
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
 from supervisor.supervise.ledger import Ledger
@@ -69,6 +69,7 @@ def main() -> int:
             os.set_inheritable(descriptor, False)
     process.raise_descriptor_limit()
     opened = _open(configuration, helper, ready)
+    cron.read_zones(configuration.containers)
     _drop(configuration.settings.user)
     try:
         trio.run(_Daemon(configuration, opened).run)
@@ -243,7 +244,6 @@ class _Daemon:
         return self.specs.get(name)
 
     def _why(self, name: str) -> dict[str, Any]:
-        """What a hook is told."""
         return handlers.told(self.fleet, self.records, name, RUNS_TOLD)
 
     # ── what the helper says ───────────────────────────────────────────────────────────

@@ -107,6 +107,20 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """Started at the times of `cron` (crontab(5); six fields: seconds first) in `timezone`, an IANA name, and then only.
+
+    `overlap`: what a time does that comes while a run is under way. `missed`: whether times that passed
+    while no supervisor was there are made up for by one run.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    overlap: Literal["skip", "restart"] = "skip"
+    missed: Literal["skip", "run"] = "skip"
+
+
+@dataclass(frozen=True, slots=True)
 class Hooks:
     """`commands` pairs an event (core.hooks.TRIGGERS) with a program of the host and its arguments.
 
@@ -159,6 +173,7 @@ class Container:
     health: Health | None = None
     output: Output = Output()
     on: Hooks = Hooks()
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)

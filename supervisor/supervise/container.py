@@ -89,6 +89,8 @@ class Keeper:
         self.cgroup: Cgroup | None = None
         self.reading = Reading()  # the last of the latest run
         self.memory = Memory()
+        self.redeclared = trio.Event()  # replaced each time it is set
+        self.next_run: float | None = None  # seconds since the epoch
         self.settled = trio.Event()
         self.settled_as: State | None = None
         self.booted = False
@@ -131,6 +133,8 @@ class Keeper:
         """Go by this from now on, also while it runs. No step is under way: a step waits for nothing."""
         self.spec = spec
         self.machine = redeclare(self.machine, spec)
+        self.redeclared.set()
+        self.redeclared = trio.Event()
         if self.machine.state == "running" and self.machine.pid is not None:
             with self._guard("probing it"):
                 self._ports.probes.attach(
@@ -195,6 +199,10 @@ class Keeper:
     def _asked(self, ask: Ask) -> None:
         if ask.event == StartAsked("boot"):
             self._boot()
+            if self.spec.schedule is not None:
+                self.settled.set()
+                ask.answered.set()
+                return
         self._asks.append(ask)
         if ask.event is not None:
             self._step(ask.event, ask.by)
@@ -301,6 +309,11 @@ class Keeper:
             self.settled.set()
         self._answers += [ask for ask in self._asks if ask.holds(self.machine)]
         self._asks = [ask for ask in self._asks if ask not in self._answers]
+
+    def scheduled(self, now: float, following: float | None) -> None:
+        """Its times up to `now` have been dealt with; the next is `following`."""
+        self.memory.scheduled, self.next_run = now, following
+        self._save(self._ports.clock())
 
     def heard(self, event: str, run: int, fields: dict[str, Json]) -> None:
         """Another room recorded this about a run; it is saved with the next step."""

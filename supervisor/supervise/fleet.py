@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import trio
@@ -20,6 +21,7 @@ from supervisor.core.machine import LIVE, RESTING
 from supervisor.core.operator import Operator
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError, RequestError
+from supervisor.supervise import timetable
 from supervisor.supervise.ask import Ask, answer, anything, decided, rests, stopped, within
 from supervisor.supervise.container import Keeper
 from supervisor.supervise.ledger import Ledger
@@ -91,9 +93,8 @@ class Fleet:
         """Let it do its work, until it is dropped."""
         assert self._nursery
         self._scopes[keeper.name] = trio.CancelScope()
-        self._nursery.start_soon(
-            within, self._scopes[keeper.name], keeper.run, name=f"container {keeper.name}"
-        )
+        both = partial(timetable.beside, keeper, self._ports)
+        self._nursery.start_soon(within, self._scopes[keeper.name], both, name=f"container {keeper.name}")
 
     def drop(self, keeper: Keeper) -> None:
         del self._keepers[keeper.name]
@@ -219,7 +220,7 @@ class Fleet:
         """The newest `runs` runs, None: all that are remembered; their `output` is the caller's to fill in."""
         keeper = self._one(name)
         wall, state = self._ports.wall(), self._status(keeper)
-        kept = {key: state[key] for key in ("state", "ready", "healthy", "restarts", "pid")}
+        kept = {key: state[key] for key in ("state", "ready", "healthy", "restarts", "pid", "next_run")}
         past = keeper.memory.runs
         return why(
             keeper.name,

@@ -9,16 +9,19 @@ from supervisor.errors import HelperError, RequestError
 from supervisor.supervise.ask import Ask, answer, anything, rests
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.ports import Journal, Launcher
+from supervisor.supervise.timetable import under_way
 
 
 async def add(fleet: Fleet, spec: Container) -> None:
     """Keep one more container. What is remembered of an earlier one of its name goes on."""
     fleet.refuse_changes()
     keeper = fleet.make(spec)
-    if keeper.machine.state in LIVE:  # so says a supervisor that died; the helper knows of no such run
+    # Live, says a supervisor that died; the helper knows of no such run. One with a schedule is not started so.
+    if keeper.machine.state in LIVE or spec.schedule is not None:
         keeper.put(Ask(StartAsked("boot"), anything))
     fleet.keep(keeper)
-    await fleet.begin(keeper, StartAsked("configuration"))
+    if spec.schedule is None:
+        await fleet.begin(keeper, StartAsked("configuration"))
 
 
 async def remove(fleet: Fleet, launcher: Launcher, name: str) -> None:
@@ -46,6 +49,8 @@ async def renew(fleet: Fleet, name: str) -> None:
     machine = keeper.machine
     if machine.state in {"stopped", "exited"} or (machine.state, machine.wanted) == ("stopping", "stop"):
         return
+    if keeper.spec.schedule is not None and not under_way(machine):
+        return  # its next time is soon enough
     await fleet.begin(keeper, RestartAsked("configuration"))
 
 
