@@ -214,6 +214,7 @@ class Settings:
     user: str = "nobody"
     group: int | None = None
     monitor: Monitor = Monitor()
+    restarts_per_second: float = 50.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class Keeper:
         self._attached = 0
         self._heard = False
         self._nudged = False
+        self._held = -1
 
     def put(self, item: Ask | Message) -> None:
         self._inbox.send_nowait(item)
@@ -192,7 +193,8 @@ class Keeper:
             case BecameReady() | Probed() | WatchdogMissed() | Extended():
                 self._step(HEARD[type(item)](item))
             case TimerFired(serial) if wait := self._brake(serial):
-                self._step(Held(wait))
+                self._decide(Held(wait))
+                self._held = self.machine.timer
             case _:
                 self._step(item)
 
@@ -268,8 +270,10 @@ class Keeper:
     # ── decided ────────────────────────────────────────────────────────────────────────
 
     def _brake(self, serial: int) -> float:
-        due = self.machine.state == "backoff" and serial == self.machine.timer
-        return self._others.brake(self.name) if due else 0.0
+        """Seconds by which a restart that is due is put off: once, then it has its place."""
+        if self.machine.state != "backoff" or serial != self.machine.timer or serial == self._held:
+            return 0.0
+        return self._others.brake(self.name)
 
     def _step(self, event: Event, by: Operator | None = None) -> None:
         self._look()

@@ -23,6 +23,7 @@ from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError, RequestError
 from supervisor.supervise import timetable
 from supervisor.supervise.ask import Ask, answer, anything, decided, rests, stopped, within
+from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.order import Order
@@ -59,7 +60,8 @@ class Fleet:
             launcher, output, kernel, journal, ledger, clock, wall, uniform, probes or NoProbes()
         )
         self._keepers: dict[str, Keeper] = {}
-        self._order = Order(self._keepers)
+        self._brakes = Brakes(configuration.settings.restarts_per_second, clock, journal)
+        self._order = Order(self._keepers, self._brakes)
         for spec in configuration.containers:
             self._keepers[spec.name] = Keeper(spec, self._ports, self._order)
         self._order.arrange()
@@ -76,6 +78,7 @@ class Fleet:
         self._order.recall()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._brakes.run)
             for keeper in self._keepers.values():
                 self.keep(keeper)
             task_status.started()

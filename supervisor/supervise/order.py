@@ -18,6 +18,7 @@ from supervisor.core import order
 from supervisor.core.events import Effect, Event, StartAsked, Wait
 from supervisor.core.machine import Machine
 from supervisor.supervise.ask import Ask
+from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
 
 CLOSING = Wait("the supervisor", "is stopping")
@@ -26,8 +27,8 @@ CLOSING = Wait("the supervisor", "is stopping")
 class Order:
     """`keepers` is the fleet's own; `arrange` follows what is changed in it."""
 
-    def __init__(self, keepers: Mapping[str, Keeper]) -> None:
-        self._keepers = keepers
+    def __init__(self, keepers: Mapping[str, Keeper], brakes: Brakes) -> None:
+        self._keepers, self._brakes = keepers, brakes
         self._graph = order.graph(())
         self._going: Counter[str] = Counter()
         self._booted = False
@@ -71,8 +72,8 @@ class Order:
         if self._booted and (heard or order.standing(before) != order.standing(after)):
             self.wake(name)
 
-    def brake(self, _name: str) -> float:
-        return 0.0
+    def brake(self, name: str) -> float:
+        return self._brakes.take(name)
 
     def wake(self, name: str) -> None:
         for dependant in self._graph.dependants.get(name, ()):
