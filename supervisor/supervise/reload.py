@@ -154,6 +154,8 @@ class Reload:
     def _tell(self, name: str, how: str, change: Change | None = None) -> None:
         keys = change.keys if change else ()
         self._journal.record("info", "container.reconfigured", name, how=how, keys=keys)
+        if (keeper := self._fleet.keepers.get(name)) is not None:
+            keeper.heard("container.reconfigured", keeper.machine.run, {"how": how, "keys": keys})
 
 
 def describe(plan: Plan) -> Answer:

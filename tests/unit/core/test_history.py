@@ -106,6 +106,23 @@ def test_a_kill_by_an_operator_explains_the_death_by_that_signal_only() -> None:
     assert explain.ending(ended[0]) == "killed by SIGSEGV"
 
 
+def test_what_the_supervisor_knew_when_it_ended_a_run_is_told() -> None:
+    start = a_run(1)[:2]
+    unhealthy = told(
+        *start,
+        ("container.stopping", 1, {"by": "health", "why": "unhealthy: status 500"}),
+        ("container.exited", 1, {"reason": "health", "code": 0}),
+    )
+    assert explain.ending(unhealthy[0]) == "ended because it was unhealthy (unhealthy: status 500)"
+    changed = told(
+        *start,
+        ("container.reconfigured", 1, {"how": "restarted", "keys": ("env.LANG",)}),
+        ("container.stopping", 1, {"by": "configuration"}),
+        ("container.exited", 1, {"reason": "configuration", "code": 0}),
+    )
+    assert explain.ending(changed[0]) == "stopped because its configuration changed (env.LANG)"
+
+
 def test_the_same_thing_again_is_counted_not_kept_again() -> None:
     runs = told(*a_run(1)[:2], *[("cgroup.throttled", 1, {"sufficient": "20%"})] * 5)
     (happening,) = runs[0].happenings
