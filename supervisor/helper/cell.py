@@ -85,6 +85,11 @@ class Cell:
         same = (new.limits, str(new.unplaced)) == (old.limits, str(old.unplaced))
         return None if same or self.phase == policy.ENDING else self._limit()
 
+    @property
+    def removed(self) -> bool:
+        """Nothing of it is there, or it never was."""
+        return self.phase == policy.IDLE and not self.files.fds
+
     def _take_up(self, new: Declaration) -> None:
         if self.userns >= 0 and new.launch.ids != self.launch.ids:
             os.close(self.userns)
@@ -99,6 +104,8 @@ class Cell:
             cgroup.put_in_force(self.leaf, self.declaration.limits)
         except KernelError as error:
             return report._replace(errno=error.errno, path=error.path, hint=error.call)
+        except OSError as error:
+            return report._replace(errno=error.errno or 0, path=str(error.filename))
         return report
 
     # ── launching ──────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ daemon that dies at any moment is followed by one that starts from either; what 
 not declared any more, its successor hears of (`stale`), or it is ended here.
 """
 
+import os
 import select
 
 from supervisor.helper.daemon import Daemon
@@ -29,7 +30,14 @@ class Reload:
         if self.reading:
             self.daemon.send(Report("denied", path="reload: one is under way"))
             return
-        self.reading = Reading(self.daemon.declared, self.table.ids(), apply=apply, rootless=self.rootless)
+        try:
+            self.reading = Reading(
+                self.daemon.declared, self.table.ids(), apply=apply, rootless=self.rootless
+            )
+        except OSError as error:  # no process or descriptor is left to be had
+            why = f"the files could not be read: {os.strerror(error.errno or 0)}"
+            self.daemon.send(Report("unread", path=why))
+            return
         self.poll.register(self.reading, select.POLLIN)
 
     def reaped(self, pid: int) -> bool:
@@ -57,8 +65,11 @@ class Reload:
         answer.close()
         return True
 
-    def end(self) -> None:
+    def end(self, *, wait: bool = False) -> None:
+        """Let go of the reading under way; `wait`: until its process is gone, too."""
         if self.reading:
             self.poll.unregister(self.reading)
             self.reading.close()
+            if wait and not self.reading.reaped:
+                os.waitpid(self.reading.pid, 0)
             self.reading = None

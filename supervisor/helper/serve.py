@@ -239,7 +239,8 @@ class Helper:
         known = (cell.phase, cell.run, cell.retired) if cell else (None, 0, False)
         objection = policy.objection(request, *known)
         if objection:
-            self.daemon.send(Report("denied", request.name, request.run, path=f"{request.do}: {objection}"))
+            for report in self.table.denied(request, objection):
+                self.daemon.send(report)
         elif cell:
             self._act(request, cell)
         elif request.do == "notify":
@@ -278,7 +279,7 @@ class Helper:
     def _exit(self) -> None:
         """End what still lives and leave nothing: no process, cgroup, FIFO or socket."""
         self.done = True
-        self.reload.end()
+        self.reload.end(wait=True)
         for cell in self.cells.values():
             if cell.phase != policy.IDLE:
                 _end_by_force(cell.leaf)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from supervisor.core.events import RestartAsked, StartAsked, StopAsked
 from supervisor.core.machine import LIVE
 from supervisor.core.spec import Container
-from supervisor.errors import HelperError, RequestError
+from supervisor.errors import RequestError
 from supervisor.supervise.ask import Ask, answer, anything, rests
 from supervisor.supervise.fleet import Fleet
-from supervisor.supervise.ports import Journal, Launcher
+from supervisor.supervise.ports import Journal
 from supervisor.supervise.timetable import under_way
 
 
@@ -24,17 +24,15 @@ async def add(fleet: Fleet, spec: Container) -> None:
         await fleet.begin(keeper, StartAsked("configuration"))
 
 
-async def remove(fleet: Fleet, launcher: Launcher, name: str) -> None:
-    """End a container for good; its records and what is remembered of its runs stay."""
+async def remove(fleet: Fleet, name: str) -> None:
+    """End a container for good; its records and what is remembered of its runs stay.
+
+    Coming to rest removes its cgroup and files; of one that rested the helper has none.
+    """
     keeper = fleet.keepers[name]
     async with fleet.down(keeper):
         await answer(keeper, Ask(StopAsked("configuration"), rests))
-    try:
-        await launcher.remove(name)  # also of one that had long come to rest: the helper forgets it then
-    except HelperError as error:
-        raise RequestError("unavailable", str(error)) from error
-    finally:
-        fleet.drop(keeper)
+    fleet.drop(keeper)
 
 
 def change(fleet: Fleet, spec: Container) -> None:

@@ -41,14 +41,14 @@ class Reload:
         self,
         configuration: Configuration,
         fleet: Fleet,
-        launcher: Files,
+        files: Files,
         journal: Journal,
         *,
         decode: Callable[[bytes], Configuration],
         take_up: Callable[[Configuration], None],
     ) -> None:
         self._running = configuration
-        self._fleet, self._launcher, self._journal = fleet, launcher, journal
+        self._fleet, self._files, self._journal = fleet, files, journal
         self._decode, self._take_up = decode, take_up
         self._asks, self._receive = trio.open_memory_channel[_Ask](math.inf)
 
@@ -93,7 +93,7 @@ class Reload:
         if ask.by is not None:
             self._journal.record("info", "operator.request", action="reload", operator=ask.by._asdict())
         try:
-            found = await self._launcher.reload(apply=ask.apply)
+            found = await self._files.reload(apply=ask.apply)
         except ConfigError as error:
             raise self._refused(ask, RequestError("invalid", str(error), error.problems)) from None
         except HelperError as error:
@@ -136,7 +136,7 @@ class Reload:
         async with trio.open_nursery() as ending:
             for name in plan.removed:
                 self._tell(name, "removed")
-                ending.start_soon(one, name, redeclare.remove, self._fleet, self._launcher, name)
+                ending.start_soon(one, name, redeclare.remove, self._fleet, name)
         self._take_up(new)
         for how, changes in (("restarted", plan.restarted), ("in place", plan.changed)):
             for change in changes:

@@ -41,9 +41,6 @@ class Files:
         self.gate = trio.Event()
         self.gate.set()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.host, name)  # the other half of the helper
-
     async def reload(self, *, apply: bool) -> Read:
         self.host.note("reload", "apply" if apply else "plan")
         await self.gate.wait()
