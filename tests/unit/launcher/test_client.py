@@ -151,7 +151,7 @@ def test_more_requests_than_the_socket_holds_wait_for_a_helper_that_is_slower(tm
             async with trio.open_nursery() as nursery:
                 for run in range(1, 2001):
                     nursery.start_soon(link.launch, "web", run)
-                asked = set()
+                asked: set[int] = set()
                 while len(asked) < 2000:
                     asked.add(decode_request(await trio.to_thread.run_sync(helper.recv, 4096)).run)
         assert asked == set(range(1, 2001))
