@@ -142,6 +142,7 @@ class _Daemon:
         logs = self.configuration.settings.logs.dir
         ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
         self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger)
+        self.fleet.groups.escalate = lambda _why: self.stop.set()
         self.reload = Reload(
             self.configuration, self.fleet, self.link, self.journal,
             decode=lambda data: msgspec.json.decode(data, type=Configuration), take_up=self._take_up,

@@ -181,6 +181,8 @@ class Group:
     name: str
     members: tuple[str, ...]
     strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] = "one_for_one"
+    limit: Limit | None = None
+    escalate: Literal["fail-group", "stop-supervisor"] = "fail-group"
 
 
 @dataclass(frozen=True, slots=True)

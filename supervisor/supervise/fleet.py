@@ -25,8 +25,9 @@ from supervisor.supervise import timetable
 from supervisor.supervise.ask import Ask, answer, anything, decided, rests, stopped, within
 from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
+from supervisor.supervise.groups import Groups
 from supervisor.supervise.ledger import Ledger
-from supervisor.supervise.order import Order
+from supervisor.supervise.order import Order, settle
 from supervisor.supervise.outside import Ports
 from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, NoProbes, Output, Probes
 from supervisor.supervise.signals import number
@@ -62,6 +63,10 @@ class Fleet:
         self._keepers: dict[str, Keeper] = {}
         self._brakes = Brakes(configuration.settings.restarts_per_second, clock, journal)
         self._order = Order(self._keepers, self._brakes)
+        self.groups = Groups(
+            configuration.groups, self._keepers, clock, journal, self._order.in_order, settle
+        )
+        self._order.groups = self.groups
         for spec in configuration.containers:
             self._keepers[spec.name] = Keeper(spec, self._ports, self._order)
         self._order.arrange()
@@ -79,6 +84,7 @@ class Fleet:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._brakes.run)
+            nursery.start_soon(self.groups.run)
             for keeper in self._keepers.values():
                 self.keep(keeper)
             task_status.started()

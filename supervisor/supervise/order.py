@@ -8,7 +8,7 @@ Laws:
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -20,6 +20,7 @@ from supervisor.core.machine import Machine
 from supervisor.supervise.ask import Ask
 from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
+from supervisor.supervise.groups import Groups
 
 CLOSING = Wait("the supervisor", "is stopping")
 
@@ -27,7 +28,8 @@ CLOSING = Wait("the supervisor", "is stopping")
 class Order:
     """`keepers` is the fleet's own; `arrange` follows what is changed in it."""
 
-    def __init__(self, keepers: Mapping[str, Keeper], brakes: Brakes) -> None:
+    def __init__(self, keepers: Mapping[str, Keeper], brakes: Brakes, groups: Groups | None = None) -> None:
+        self.groups = groups
         self._keepers, self._brakes = keepers, brakes
         self._graph = order.graph(())
         self._going: Counter[str] = Counter()
@@ -37,6 +39,8 @@ class Order:
     def arrange(self) -> None:
         """Who depends on whom, by what each is declared as now."""
         self._graph = order.graph(keeper.spec for keeper in self._keepers.values())
+        if self.groups is not None:
+            self.groups.arrange()
         if self._booted:
             for keeper in self._keepers.values():
                 keeper.nudge()
@@ -57,6 +61,8 @@ class Order:
         known = tuple(
             Wait(wait.name, "has not been started yet") if wait.name in unheard else wait for wait in found
         )
+        if self.groups is not None:
+            known = (*known, *self.groups.waits(name))
         return (*known, CLOSING) if self._closing else known
 
     def recall(self) -> None:
@@ -71,6 +77,8 @@ class Order:
         heard = event == StartAsked("boot")
         if self._booted and (heard or order.standing(before) != order.standing(after)):
             self.wake(name)
+        if self._booted and self.groups is not None and before.state != after.state:
+            self.groups.changed(name, before, after)
 
     def brake(self, name: str) -> float:
         return self._brakes.take(name)
@@ -78,6 +86,9 @@ class Order:
     def wake(self, name: str) -> None:
         for dependant in self._graph.dependants.get(name, ()):
             self._keepers[dependant].nudge()
+
+    def in_order(self, names: Iterable[str]) -> tuple[str, ...]:
+        return order.sequence((name for name in names if name in self._keepers), self._graph.needs)
 
     def in_start_order(self) -> tuple[str, ...]:
         return order.sequence(self._keepers, self._graph.needs)
