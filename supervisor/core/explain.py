@@ -40,7 +40,9 @@ def summary(name: str, state: str, reason: str, runs: Sequence[Run], now: float)
         return f"{name} restarted {times} in the last 10 minutes: {ending(again[-1])}"
     if state == "running" and runs:
         since = runs[-1].started_at
-        return f"{name} is running" + (f" since {span(now - since)}" if since is not None else "")
+        return (
+            f"{name} has been running for {span(now - since)}" if since is not None else f"{name} is running"
+        )
     if state in {"exited", "backoff"} and last is not None:
         return f"{name} ended: {ending(last)}"
     return f"{name} is {state}" + (f": {reason}" if reason else "")

@@ -75,7 +75,7 @@ def test_restarts_of_the_last_minutes_are_counted_and_the_last_end_is_named() ->
         "web restarted 3 times in the last 10 minutes: killed by SIGKILL, out of memory (memory.max 64MiB)"
     )
     assert explain.summary("web", "running", "", (*runs, Run(4, started_at=5000.0)), 9000.0) == (
-        "web is running since 67 min"
+        "web has been running for 67 min"
     )
 
 
