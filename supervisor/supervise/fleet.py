@@ -8,7 +8,7 @@ record, with the operator's uid and PID, before it is begun.
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from functools import partial
@@ -207,11 +207,18 @@ class Fleet:
         self._refuse_if_closing()
         self._refuse_if_helpless()
 
-    def arrange(self, order: Sequence[str]) -> None:
+    def needed(self, name: str) -> frozenset[str]:
+        """All containers that come before it at a start, and after it at a stop."""
+        return self._order.needed(name)
+
+    def arrange(
+        self, order: Sequence[str], *, apart: Collection[str] = (), gated: Collection[str] = ()
+    ) -> None:
+        """Show them in this order; `apart` are not started yet, and only `gated` wait for them."""
         kept = {name: self._keepers[name] for name in order if name in self._keepers}
         self._keepers.clear()
         self._keepers.update(kept)
-        self._order.arrange()
+        self._order.part(apart, gated)
 
     # ── known ──────────────────────────────────────────────────────────────────────────
 

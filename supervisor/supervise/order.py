@@ -8,7 +8,7 @@ Laws:
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -32,13 +32,21 @@ class Order:
         self.groups = groups
         self._keepers, self._brakes = keepers, brakes
         self._graph = order.graph(())
+        self._apart: Collection[str] = ()
+        self._gated: Collection[str] = ()
         self._going: Counter[str] = Counter()
         self._booted = False
         self._closing = False
 
+    def part(self, apart: Collection[str], gated: Collection[str]) -> None:
+        """Until this is said anew: of what is `apart`, only `gated` depend on it; see core.order.graph."""
+        self._apart, self._gated = apart, gated
+        self.arrange()
+
     def arrange(self) -> None:
         """Who depends on whom, by what each is declared as now."""
-        self._graph = order.graph(keeper.spec for keeper in self._keepers.values())
+        specs = (keeper.spec for keeper in self._keepers.values())
+        self._graph = order.graph(specs, self._apart, self._gated)
         if self.groups is not None:
             self.groups.arrange()
         if self._booted:
@@ -89,6 +97,11 @@ class Order:
 
     def in_order(self, names: Iterable[str]) -> tuple[str, ...]:
         return order.sequence((name for name in names if name in self._keepers), self._graph.needs)
+
+    def needed(self, name: str) -> frozenset[str]:
+        """All that comes before it at a start."""
+        edges = {each: [need.name for need in needs] for each, needs in self._graph.needs.items()}
+        return frozenset(order.closure([name], edges))
 
     def in_start_order(self) -> tuple[str, ...]:
         return order.sequence(self._keepers, self._graph.needs)
