@@ -33,6 +33,11 @@ class Groups:
         self._asked, self._receive = trio.open_memory_channel[tuple[str, ...]](math.inf)
         self.escalate: Callable[[str], None] = lambda _why: None
 
+    def declare(self, groups: Iterable[Group]) -> None:
+        """These from now on; a group that is under way keeps what it has counted."""
+        self._groups = tuple(groups)
+        self.arrange()
+
     def arrange(self) -> None:
         """Who is a member, by the containers there are now."""
         specs = [keeper.spec for keeper in self._keepers.values()]

@@ -139,6 +139,7 @@ class Reload:
         gone = await _in_turn(
             {name: partial(redeclare.remove, fleet, name) for name in plan.removed}, self._users
         )
+        fleet.groups.declare(new.groups)
         self._take_up(new)
         for container in plan.added:
             self._tell(container.name, "added")

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from supervisor.core.operator import Operator
-from supervisor.core.spec import Configuration, Container, Depends, Logs, Monitor, Settings
+from supervisor.core.spec import Configuration, Container, Depends, Group, Logs, Monitor, Settings
 from supervisor.errors import ConfigError, HelperError, Problem, RequestError
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.reload import Reload
@@ -298,3 +298,15 @@ def test_two_of_which_one_requires_the_other_are_restarted_once_each(stage: "Sta
         assert scene.host.did("launch") == ["launch db 1", "launch web 1", "launch db 2", "launch web 2"]
 
     play(stage, main, make("db"), make("web", depends=on("db")))
+
+
+def test_a_group_that_is_declared_anew_is_in_force_at_once(stage: "Stage", make: "Make") -> None:
+    async def main(scene: Scene) -> None:
+        together = Group("app", ("web", "db"), "one_for_all")
+        scene.files.now = Configuration(SETTINGS, (make("web"), make("db")), (together,))
+        assert (await scene.reload.reload())["settings"] == ["group.app"]
+        scene.host.end("web", code=1)
+        await scene.host.seen("container.started", 4)
+        assert {one["run"] for one in scene.fleet.status()} == {2}
+
+    play(stage, main, make("web"), make("db"))
