@@ -8,7 +8,6 @@ program may lie where only root can enter.
 """
 
 import os
-import pwd
 import socket
 import sys
 import traceback
@@ -28,15 +27,16 @@ from supervisor.core.operator import Operator
 from supervisor.core.readings import Cgroup
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError
-from supervisor.kernel import caps, libc, process
+from supervisor.kernel import libc, process
 from supervisor.launcher import watchdog
+from supervisor.launcher.account import drop_to
 from supervisor.launcher.client import Link, Report
 from supervisor.launcher.hints import hint
 from supervisor.logs.archive import SUPERVISOR, Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.monitor.kernel import CgroupMonitor
-from supervisor.supervise import redeclare
+from supervisor.supervise import cron, redeclare
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
 from supervisor.supervise.ledger import Ledger
@@ -69,7 +69,8 @@ def main() -> int:
             os.set_inheritable(descriptor, False)
     process.open_more_files()
     opened = _open(configuration, helper, ready)
-    _drop(configuration.settings.user)
+    cron.read_zones(configuration.containers)
+    drop_to(configuration.settings.user)
     try:
         trio.run(_Daemon(configuration, opened).run)
     except Exception:  # noqa: BLE001  # the last boundary: said once on stderr, and the helper starts another
@@ -92,20 +93,6 @@ def _open(configuration: Configuration, helper: int, ready: int) -> Opened:
         helper=socket.socket(fileno=helper),
         ready=ready,
     )
-
-
-def _drop(user: str) -> None:
-    """Give up root for good: account, capabilities, and the way back through setuid programs."""
-    os.umask(0o027)
-    os.chdir("/")
-    alone = not process.may_be_somebody_else()
-    caps.limit_bounding(())
-    if not alone:
-        account = pwd.getpwnam(user)
-        process.become(account.pw_uid, account.pw_gid, (account.pw_gid,))
-    caps.take_exactly((), root=True)
-    process.no_new_privileges()
-    process.set_undumpable()
 
 
 class _Daemon:
@@ -141,6 +128,7 @@ class _Daemon:
         logs = self.configuration.settings.logs.dir
         ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
         self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger)
+        self.fleet.groups.escalate = lambda _why: self.stop.set()
         self.reload = Reload(
             self.configuration, self.fleet, self.link, self.journal,
             decode=lambda data: msgspec.json.decode(data, type=Configuration), take_up=self._take_up,
@@ -243,7 +231,6 @@ class _Daemon:
         return self.specs.get(name)
 
     def _why(self, name: str) -> dict[str, Any]:
-        """What a hook is told."""
         return handlers.told(self.fleet, self.records, name, RUNS_TOLD)
 
     # ── what the helper says ───────────────────────────────────────────────────────────

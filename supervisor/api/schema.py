@@ -94,7 +94,10 @@ class Memory(Struct):
 
 
 class Container(Struct):
-    """`uptime_s` of the present run; `output_waiting` bytes wait in its pipes because they cannot be written."""
+    """`uptime_s` of the present run; `output_waiting` bytes wait in its pipes because they cannot be written.
+
+    `next_run`: when its schedule starts it next.
+    """
 
     name: str
     state: State
@@ -110,6 +113,7 @@ class Container(Struct):
     memory: Memory | None = None
     uptime_s: float | None = None
     output_waiting: int = 0
+    next_run: str | None = None
 
 
 class Why(Struct):

@@ -96,6 +96,9 @@ def _lifecycle(add: Any, shared: Parser) -> None:
 def _reading(add: Any, reading: Parser) -> None:
     check = add("check", "validate a configuration and print every problem", reading)
     check.add_argument("config", metavar="CONFIG")
+    check.add_argument(
+        "--schedule", metavar="NAME", help="print the delays before the restarts of a container"
+    )
     doctor = add("doctor", "say what this host offers and what a configuration lacks", reading)
     doctor.add_argument("config", nargs="?", metavar="CONFIG")
     status = add("status", "the state of the containers", reading, aliases=["ps"])

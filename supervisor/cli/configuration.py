@@ -12,6 +12,10 @@ from supervisor.errors import ConfigError
 def run(arguments: Namespace, where: str | None) -> int:
     """Carry out one of them."""
     if arguments.command == "check":
+        if arguments.schedule:
+            from supervisor.cli import schedule
+
+            return schedule.run(arguments.config, arguments.schedule, as_json=arguments.json)
         return check(arguments.config, as_json=arguments.json)
     if arguments.command == "schema":
         from supervisor.config.schema import json_schema

@@ -1,6 +1,7 @@
 """The folders that the unprivileged half may not make, made by root before anything needs them."""
 
 import os
+import stat
 
 from supervisor.core.spec import Configuration
 from supervisor.launcher.declaration import layers
@@ -33,9 +34,26 @@ def _make_logs(configuration: Configuration, uid: int) -> None:
     for name in ("supervisor", *(one.name for one in configuration.containers)):
         _folder(f"{logs}/{name}", 0o750, uid=uid)
         for entry in os.scandir(f"{logs}/{name}"):
-            # A log folder of another account's supervisor: its open segment is appended to.
-            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid != uid:
-                os.chown(entry.path, uid, -1, follow_symlinks=False)
+            if entry.is_file(follow_symlinks=False):
+                _take_over(entry.path, uid)
+
+
+def _take_over(path: str, uid: int) -> None:
+    """A log folder of another account's supervisor: its open segment is appended to.
+
+    The folder belongs to the unprivileged half, which may put there what it likes, also now: so only what is
+    a file of this folder and of no other, looked at and given away by one descriptor.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return  # exchanged meanwhile, or gone
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != uid:
+            os.fchown(descriptor, uid, -1)
+    finally:
+        os.close(descriptor)
 
 
 def _make_layers(configuration: Configuration) -> None:

@@ -15,6 +15,8 @@ from supervisor.config.place import Place
 from supervisor.config.probes import COMMAND, HEALTH_SHAPE, READY_SHAPE, build_health, build_ready
 from supervisor.config.restart import SHAPE as RESTART_SHAPE
 from supervisor.config.restart import STOP, build_restart, build_stop
+from supervisor.config.schedule import SHAPE as SCHEDULE_SHAPE
+from supervisor.config.schedule import build_schedule
 from supervisor.config.seccomp import BY_DEFAULT, SECCOMP
 from supervisor.config.shapes import (
     Key,
@@ -100,6 +102,7 @@ CONTAINER: Keys = {
     "mounts": Key(MOUNTS, "binds and tmpfs below the root"),
     "cgroup": Key(CGROUP, "cgroup v2 files and their values"),
     "restart": Key(RESTART_SHAPE, "when to start again"),
+    "schedule": Key(SCHEDULE_SHAPE, "started at these times only, as cron has them"),
     "stop": Key(table(STOP), "how to stop"),
     "depends": Key(table(DEPENDS), "order among containers"),
     "ready": Key(READY_SHAPE, "absent: ready once exec succeeded"),
@@ -143,6 +146,10 @@ def build(name: str, given: Table, place: Place) -> Iterator[Container]:
         output=Output(**plain(pick(given, "output", Table()))),
         on=build_hooks(pick(given, "on", Table())),
     )
+    if "schedule" in given:
+        table_given = pick(given, "schedule", Table())
+        built = build_schedule(table_given, container.restart, place.at("schedule"))
+        container = replace(container, schedule=built)
     yield from _replicate(container, pick(given, "replicas", 1), place)
 
 

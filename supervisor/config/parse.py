@@ -111,7 +111,6 @@ def _build_groups(found: Mapping[str, Given], known: Mapping[str, object]) -> tu
             for member in built[-1].members:
                 if owner.setdefault(member, name) != name:
                     at.report(f'"{member}" is already in group "{owner[member]}"')
-        place.report(unsupported.GROUP)
     return tuple(built)
 
 

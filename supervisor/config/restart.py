@@ -68,10 +68,10 @@ def build_restart(given: Table) -> Restart:
             given["backoff"].place.report(
                 f"initial ({backoff.initial:g}s) is longer than max ({backoff.max:g}s)"
             )
-    return Restart(**plain(given), backoff=backoff, limit=_build_limit(given))
+    return Restart(**plain(given), backoff=backoff, limit=build_limit(given))
 
 
-def _build_limit(given: Table) -> Limit | None:
+def build_limit(given: Table) -> Limit | None:
     if "limit" not in given:
         return None
     limit = pick(given, "limit", Table())

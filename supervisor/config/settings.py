@@ -63,6 +63,10 @@ SUPERVISOR: Keys = {
         leaf(id_pool, type="string", pattern="^[1-9][0-9]*:[1-9][0-9]*$"),
         'user and group ids for private user namespaces, "FIRST:COUNT"; default "524288:1878523904"',
     ),
+    "restarts_per_second": Key(
+        leaf(number(0.01, 100_000), type="number", exclusiveMinimum=0),
+        "restarts by policy of all containers together, and as many at once; the others wait; default 50",
+    ),
     "logs": Key(table(LOGS), "where records go"),
     "monitor": Key(table(MONITOR), "sampling and warnings"),
 }

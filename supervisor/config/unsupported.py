@@ -34,7 +34,6 @@ LOGS = (
         lambda value: value != "none",
     ),
 )
-GROUP = "groups are not supported yet (leave the group out)"
 
 
 def refuse(refusals: tuple[Refusal, ...], given: Table, place: Place) -> None:

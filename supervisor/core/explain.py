@@ -40,7 +40,9 @@ def summary(name: str, state: str, reason: str, runs: Sequence[Run], now: float)
         return f"{name} restarted {times} in the last 10 minutes: {ending(again[-1])}"
     if state == "running" and runs:
         since = runs[-1].started_at
-        return f"{name} is running" + (f" since {span(now - since)}" if since is not None else "")
+        return (
+            f"{name} has been running for {span(now - since)}" if since is not None else f"{name} is running"
+        )
     if state in {"exited", "backoff"} and last is not None:
         return f"{name} ended: {ending(last)}"
     return f"{name} is {state}" + (f": {reason}" if reason else "")
@@ -83,7 +85,7 @@ def ending(run: Run) -> str:
     if end.failure is not None:
         return f"it could not be launched: {_failure(end.failure)}"
     if end.reason in CAUSES:
-        return CAUSES[end.reason] + _by(run.stopper) + _forced(run)
+        return CAUSES[end.reason] + _because(run) + _by(run.stopper) + _forced(run)
     if end.signal is not None:
         text = f"killed by {signal_name(end.signal)}"
         text += ", core dumped" if end.core else ""
@@ -131,6 +133,16 @@ def _by(who: Operator | None) -> str:
     if who is None:
         return ""
     return f" (uid {who.uid}, pid {who.pid})" if who.pid else f" (uid {who.uid})"
+
+
+def _because(run: Run) -> str:
+    """What the supervisor knew when it asked for the end: what a probe said, or the keys that changed."""
+    why = (run.stopping or {}).get("why")
+    if why:
+        return f" ({why})"
+    told = [each for each in run.happenings if each.event == "container.reconfigured"]
+    keys = told[-1].fields.get("keys") if told and run.end and run.end.reason == "configuration" else None
+    return f" ({', '.join(map(str, keys))})" if isinstance(keys, list | tuple) and keys else ""
 
 
 def _forced(run: Run) -> str:

@@ -22,6 +22,7 @@ HOPELESS = {
 ASKERS: dict[str, Reason] = {
     "supervisor": "supervisor",
     "configuration": "configuration",
+    "schedule": "schedule",
     "dependency": "dependency",
     "group": "group",
     "health": "health",
@@ -55,7 +56,7 @@ def told(
     last = Exit(exited.code, exited.signal, exited.oom, _reason(machine, exited))
     fields = {"code": last.code, "signal": last.signal, "oom": last.oom, "reason": last.reason}
     fields |= {"uptime_s": round(uptime(machine, at), 6), "cpu": dict(exited.cpu), "decision": decision}
-    asked = last.reason in {"operator", "configuration", "supervisor", "dependency", "group"}
+    asked = last.reason in {"operator", "configuration", "schedule", "supervisor", "dependency", "group"}
     ended_well = last.code == 0 and last.reason not in ASKERS
     level = "info" if asked or ended_well else "warning"
     return replace(new, last=last), record(new, level, "container.exited", **fields)

@@ -21,12 +21,11 @@ TROUBLE: frozenset[Trigger] = frozenset({"failed", "backoff", "oom", "unhealthy"
 MEANING: Mapping[str, Trigger] = {
     "container.failed": "failed",
     "container.backoff": "backoff",
-    "container.unhealthy": "unhealthy",
-    "health.unhealthy": "unhealthy",
+    "health.failed": "unhealthy",
     "memory.oom_kill": "oom",
     "cgroup.throttled": "throttled",
 }
-WELL = frozenset({"container.started", "container.ready", "container.healthy", "health.recovered"})
+WELL = frozenset({"container.started", "container.ready", "health.recovered"})
 OVER = frozenset({"container.exited", "container.launch_failed", "container.stopping"})
 
 
@@ -47,9 +46,19 @@ def meant(event: str, fields: Mapping[str, Any]) -> Trigger | None:
 
 
 def hear(
-    watch: Watch, event: str, fields: Mapping[str, Any], now: float, window: float
+    watch: Watch,
+    event: str,
+    fields: Mapping[str, Any],
+    now: float,
+    window: float,
+    *,
+    ready_at_start: bool = True,
 ) -> tuple[Watch, Trigger | None]:
-    """The watch after a record, and the hook that is due for it."""
+    """The watch after a record, and the hook that is due for it.
+
+    `ready_at_start`: the container declares no readiness, so one that is started is well.
+    """
+    well = event in WELL and (ready_at_start or event != "container.started")
     trigger = meant(event, fields)
     if trigger in TROUBLE:
         watch = replace(watch, troubled=True, well_since=None)
@@ -57,7 +66,7 @@ def hear(
         watch = replace(watch, well_since=None)
     elif event == "container.stopped":
         watch = replace(watch, troubled=False, well_since=None)
-    elif event in WELL and watch.troubled and watch.well_since is None:
+    elif well and watch.troubled and watch.well_since is None:
         watch = replace(watch, well_since=now)
     return (watch, None) if trigger is None else _fire(watch, trigger, now, window)
 

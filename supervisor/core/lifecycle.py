@@ -85,7 +85,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         Launched: Rule(starting.run, ("running",)),
         LaunchFailed: Rule(ending.ended, ("backoff", "failed")),
         Exited: Rule(ending.ended, ("backoff", "exited", "failed")),
-        Vanished: Rule(starting.relaunch, ("starting",)),
+        Vanished: Rule(starting.relaunch, ("starting", "waiting")),
         Dependencies: Rule(ending.depend, ("stopping",)),
         GivenUp: Rule(ending.give_up, ("stopping",)),
     },

@@ -16,7 +16,7 @@ State = Literal["waiting", "starting", "running", "stopping", "backoff", "exited
 #: "decide": the policy does, the run counts as a failure; "fail": nothing, it is given up.
 Wanted = Literal["start", "stop", "restart", "decide", "fail"]
 Reason = Literal[
-    "exit", "signal", "oom", "operator", "configuration", "supervisor", "unknown", "dependency", "group", "health",
+    "exit", "signal", "oom", "operator", "configuration", "schedule", "supervisor", "unknown", "dependency", "group", "health",
     "readiness", "watchdog"
 ]  # fmt: skip
 

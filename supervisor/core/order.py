@@ -57,13 +57,14 @@ def standing(machine: Machine) -> Standing:
     return Standing(machine.state, ready, ended_well, waits or machine.state in BLOCKING)
 
 
-def graph(containers: Iterable[Container]) -> Graph:
+def graph(containers: Iterable[Container], apart: Collection[str] = (), gated: Collection[str] = ()) -> Graph:
+    """`apart` are about to be started for the first time: of the others only `gated` wait for them."""
     specs = tuple(containers)
     members: dict[str, list[str]] = {}
     for spec in specs:
         members.setdefault(spec.service or spec.name, []).append(spec.name)
     members |= {spec.name: [spec.name] for spec in specs}
-    needs = {spec.name: _needs(spec, members) for spec in specs}
+    needs = {spec.name: _needs(spec, members, () if spec.name in gated else apart) for spec in specs}
     dependants: dict[str, list[str]] = {spec.name: [] for spec in specs}
     requirers: dict[str, list[str]] = {spec.name: [] for spec in specs}
     for name, wanted in needs.items():
@@ -78,11 +79,11 @@ def graph(containers: Iterable[Container]) -> Graph:
     )
 
 
-def _needs(spec: Container, members: Mapping[str, list[str]]) -> tuple[Need, ...]:
+def _needs(spec: Container, members: Mapping[str, list[str]], apart: Collection[str]) -> tuple[Need, ...]:
     found: dict[str, Need] = {}
     for word in (*spec.depends.after, *spec.depends.requires):
         for name in members.get(word, ()):
-            if name != spec.name:
+            if name != spec.name and name not in apart:
                 found[name] = Need(name, word in spec.depends.succeeded, word in spec.depends.requires)
     return tuple(found.values())
 

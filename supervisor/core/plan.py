@@ -16,7 +16,7 @@ from supervisor.core.spec import Configuration, Container, Group, Settings
 
 #: Fields of a Container that change while it runs. Of these only `cgroup` is in its launch, and the
 #: kernel takes new limits at any time.
-IN_PLACE = frozenset({"cgroup", "restart", "stop", "depends", "ready", "health", "output", "on"})
+IN_PLACE = frozenset({"cgroup", "restart", "stop", "depends", "ready", "health", "output", "on", "schedule"})
 #: Fields of Settings (and `logs.NAME`) that are read again whenever they are needed.
 SETTINGS_IN_PLACE = ("monitor", "logs.segment", "logs.segment_age", "logs.keep", "logs.compress")
 #: What `subject` is called in the files, by the type of a probe.

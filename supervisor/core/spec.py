@@ -107,6 +107,20 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """Started at the times of `cron` (crontab(5); six fields: seconds first) in `timezone`, an IANA name, and then only.
+
+    `overlap`: what a time does that comes while a run is under way. `missed`: whether times that passed
+    while no supervisor was there are made up for by one run.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    overlap: Literal["skip", "restart"] = "skip"
+    missed: Literal["skip", "run"] = "skip"
+
+
+@dataclass(frozen=True, slots=True)
 class Hooks:
     """`commands` pairs an event (core.hooks.TRIGGERS) with a program of the host and its arguments.
 
@@ -159,6 +173,7 @@ class Container:
     health: Health | None = None
     output: Output = Output()
     on: Hooks = Hooks()
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +181,8 @@ class Group:
     name: str
     members: tuple[str, ...]
     strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] = "one_for_one"
+    limit: Limit | None = None
+    escalate: Literal["fail-group", "stop-supervisor"] = "fail-group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +216,7 @@ class Settings:
     user: str = "nobody"
     group: int | None = None
     monitor: Monitor = Monitor()
+    restarts_per_second: float = 50.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,9 @@ def hold(machine: Machine, event: Held, at: Moment) -> Step:
 
 
 def relaunch(machine: Machine, event: Vanished, _at: Moment) -> Step:
-    # The request was lost with whom it was made to, so the same run is asked for again.
+    # The request was lost with whom it was made to, so the same run is asked for again: now, or when it may be.
+    if machine.unmet:
+        return _await_others(replace(machine, run=machine.run - 1))
     why = "the launch was asked for by a supervisor that is gone"
     return machine, (record(machine, "info", "container.starting", why=why), Launch(event.run))
 

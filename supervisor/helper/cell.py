@@ -88,6 +88,11 @@ class Cell:
         same = (new.limits, str(new.unplaced)) == (old.limits, str(old.unplaced))
         return None if same or self.phase == policy.ENDING else new.put_in_force(self.run)
 
+    @property
+    def removed(self) -> bool:
+        """Nothing of it is there, or it never was."""
+        return self.phase == policy.IDLE and not self.files.open
+
     def _take_up(self, new: Declaration) -> None:
         if self.userns >= 0 and new.launch.ids != self.launch.ids:
             process.close(self.userns)

@@ -15,6 +15,7 @@ import socket
 import time
 from array import array
 from contextlib import suppress
+from io import BufferedWriter
 from typing import NamedTuple
 
 from supervisor import __version__
@@ -55,19 +56,23 @@ class Reading:
         self.reaped = False
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
-        request = os.memfd_create("request", os.MFD_CLOEXEC)
-        with os.fdopen(os.dup(request), "wb") as file:
-            file.write(encode_again(Again(self._instance(declared), held, apply, rootless)))
+        with theirs, _memory() as request:
+            request.write(encode_again(Again(self._instance(declared), held, apply, rootless)))
+            request.flush()
+            self.pid = self._fork(theirs.fileno(), request.fileno())
+
+    def _fork(self, answer: int, request: int) -> int:
         before = process.block_signals()
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                self._become(theirs.detach(), request)
-            finally:
-                os._exit(127)
-        process.unblock_signals(before)
-        theirs.close()
-        os.close(request)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    self._become(answer, request)
+                finally:
+                    os._exit(127)
+            return pid
+        finally:
+            process.unblock_signals(before)
 
     def _become(self, answer: int, request: int) -> None:
         os.setsid()
@@ -127,6 +132,10 @@ class Reading:
         if not self.reaped:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+
+def _memory() -> BufferedWriter:
+    return os.fdopen(os.memfd_create("request", os.MFD_CLOEXEC), "wb")
 
 
 def _sealed(descriptor: int) -> bool:

@@ -74,10 +74,13 @@ class Reload:
                 self.daemon.send(report)
         self.daemon.send(Report("read", applied=apply), declared.spec)
 
-    def end(self) -> None:
+    def end(self, *, wait: bool = False) -> None:
+        """Let go of the reading under way; `wait`: until its process is gone, too."""
         if self.reading:
             self.poll.unregister(self.reading)
             self.reading.close()
+            if wait and not self.reading.reaped:
+                os.waitpid(self.reading.pid, 0)
             self.reading = None
 
 

@@ -43,10 +43,9 @@ class Helper:
         self.door = Door(declared.runtime_dir, self.poll)
         self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
-        self.presses, self.reload_wanted = Presses(), False
+        self.presses, self.reload_wanted, self.code = Presses(), False, 0
         self.again = self.done = False  # `again`: something failed, so everything is looked at again
         self.stopping = False  # the end has begun: a daemon that dies now is not started again
-        self.code = 0
 
     # ── the loop ───────────────────────────────────────────────────────────────────────
 
@@ -247,7 +246,8 @@ class Helper:
         known = (cell.phase, cell.run, cell.retired) if cell else (None, 0, False)
         objection = policy.objection(request, *known)
         if objection:
-            self.daemon.send(Report("denied", request.name, request.run, path=f"{request.do}: {objection}"))
+            for report in self.table.denied(request, objection):
+                self.daemon.send(report)
         elif cell:
             self._act(request, cell)
         elif request.do == "notify":
@@ -291,7 +291,7 @@ class Helper:
         """End what still lives and leave nothing: no process, cgroup, FIFO or socket."""
         self.done = True
         self.door.close()
-        self.reload.end()
+        self.reload.end(wait=True)
         for cell in self.cells.values():
             if cell.phase != policy.IDLE:
                 self.tree.end(cell.leaf)

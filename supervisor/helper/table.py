@@ -9,7 +9,7 @@ from supervisor.errors import KernelError
 from supervisor.helper import policy
 from supervisor.helper.cell import Cell, Place
 from supervisor.helper.declaration import Declaration
-from supervisor.helper.protocol import Declared, Launch, Report
+from supervisor.helper.protocol import Declared, Launch, Report, Request
 from supervisor.helper.steps import plan
 from supervisor.helper.subtree import Subtree
 from supervisor.kernel import cgroup
@@ -38,9 +38,11 @@ class Table:
                 self.cells[name] = Cell(declaration, self.place)
             elif report := cell.redeclare(declaration):
                 reports.append(report)
-        for name, cell in self.cells.items():
+        for name, cell in list(self.cells.items()):
             cell.retired = name not in found
             cell.orphaned = cell.orphaned and cell.retired
+            if cell.retired and cell.removed:
+                del self.cells[name]
         return reports
 
     def _declaration(self, launch: Launch, filters: tuple[tuple[bytes, ...], ...]) -> Declaration:
@@ -53,6 +55,14 @@ class Table:
         except KernelError as error:
             unplaced = error
         return Declaration(launch, steps, self.tree.leaf(launch.name, limits), limits, unplaced)
+
+    def denied(self, request: Request, why: str) -> list[Report]:
+        """What is said of a request that is not acted on."""
+        denied = Report("denied", request.name, request.run, path=f"{request.do}: {why}")
+        if request.do != "launch" or request.name not in self.cells or not self.cells[request.name].retired:
+            return [denied]
+        # It was asked for before the reload was heard of, and whoever asked waits for what becomes of it.
+        return [denied, Report("refused", request.name, request.run, stage="refused", path=why)]
 
     def ids(self) -> dict[str, int]:
         """The first id of each container that has ids of its own, retired ones included: nobody else's yet."""

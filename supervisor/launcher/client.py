@@ -46,6 +46,8 @@ class Link:
         self._pidfds: dict[str, tuple[int, int]] = {}  # name → (run, pidfd) of what lives
         self._removals: dict[str, trio.Event] = {}
         self._reading = trio.Lock()
+        # Where the helper is slower than we are the socket fills up, and trio lets one task wait for room in it.
+        self._sending = trio.Lock()
         self._files: trio.Event | None = None  # that root's files have been read, or not
         self._read = Read(limits={})
         self._lost = False
@@ -99,7 +101,8 @@ class Link:
 
     async def _send(self, request: Request) -> None:
         try:
-            await self._socket.send(encode_request(request))
+            async with self._sending:
+                await self._socket.send(encode_request(request))
         except OSError as error:
             self._lose()
             raise HelperError(f"the helper is gone ({error.strerror}); start the supervisor again") from None

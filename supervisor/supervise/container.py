@@ -9,16 +9,13 @@ Laws:
 - A request is judged right after each step, so that no state is too short to be seen.
 """
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
 
 import trio
 
-from supervisor.core import events
 from supervisor.core.events import (
     Dependencies,
     Effect,
@@ -44,6 +41,7 @@ from supervisor.core.operator import Operator
 from supervisor.core.spec import Container
 from supervisor.errors import HelperError
 from supervisor.supervise.ask import Ask
+from supervisor.supervise.inbox import HEARD, Inbox, Item, Nudge
 from supervisor.supervise.memory import Memory
 from supervisor.supervise.outside import Others, Ports
 from supervisor.supervise.ports import (
@@ -51,7 +49,6 @@ from supervisor.supervise.ports import (
     Cgroup,
     Ended,
     Extended,
-    Message,
     NotStarted,
     Probed,
     Reading,
@@ -66,19 +63,6 @@ CPU = ("usage_usec", "nr_periods", "nr_throttled", "throttled_usec")
 PAUSE = 1.0
 
 
-#: What probes say, in the words of the machine.
-HEARD: dict[type, Callable[[Any], Event]] = {
-    BecameReady: lambda told: events.BecameReady(told.run),
-    Probed: lambda told: events.Probed(told.run, told.ok, told.why),
-    WatchdogMissed: lambda told: events.WatchdogMissed(told.run, told.seconds),
-    Extended: lambda told: events.Extended(told.run, told.seconds),
-}
-
-
-class Nudge:
-    """Something around it has changed: look."""
-
-
 class Keeper:
     """The task of one container, and what it knows of it. Only this task changes `machine`."""
 
@@ -89,29 +73,20 @@ class Keeper:
         self.cgroup: Cgroup | None = None
         self.reading = Reading()  # the last of the latest run
         self.memory = Memory()
+        self.redeclared = trio.Event()  # replaced each time it is set
+        self.next_run: float | None = None  # seconds since the epoch
         self.settled = trio.Event()
         self.settled_as: State | None = None
         self.booted = False
         self._ports, self._others = ports, others
-        # Unbounded: what may come in is bounded by what was asked for, and who delivers must not wait.
-        self._inbox, self._receive = trio.open_memory_channel[Ask | Message | Nudge](math.inf)
-        self._own: deque[Event] = deque()
+        self._inbox = Inbox()
+        self.put, self.nudge = self._inbox.put, self._inbox.nudge
         self._pending: deque[Effect] = deque()
         self._asks: list[Ask] = []
         self._answers: list[Ask] = []
-        self._deadline, self._serial = math.inf, 0
         self._attached = 0
         self._heard = False
-        self._nudged = False
-
-    def put(self, item: Ask | Message) -> None:
-        self._inbox.send_nowait(item)
-
-    def nudge(self) -> None:
-        """What stands in its way may have changed."""
-        if not self._nudged:
-            self._nudged = True
-            self._inbox.send_nowait(Nudge())
+        self._held = -1
 
     def recall(self) -> None:
         """Take up what an earlier supervisor knew."""
@@ -131,6 +106,8 @@ class Keeper:
         """Go by this from now on, also while it runs. No step is under way: a step waits for nothing."""
         self.spec = spec
         self.machine = redeclare(self.machine, spec)
+        self.redeclared.set()
+        self.redeclared = trio.Event()
         if self.machine.state == "running" and self.machine.pid is not None:
             with self._guard("probing it"):
                 self._ports.probes.attach(
@@ -154,26 +131,15 @@ class Keeper:
                 await self._obey(self._pending.popleft())
             while self._answers:
                 self._answers.pop().answered.set()
-            await self._take(await self._next())
-
-    async def _next(self) -> Ask | Message | Nudge | Event:
-        if self._own:
-            return self._own.popleft()
-        item: Ask | Message | Nudge | Event = TimerFired(self._serial)
-        with trio.move_on_at(self._deadline) as alarm:
-            item = await self._receive.receive()
-        if alarm.cancelled_caught:
-            self._deadline = math.inf
-        return item
+            await self._take(await self._inbox.next())
 
     # ── heard ──────────────────────────────────────────────────────────────────────────
 
-    async def _take(self, item: Ask | Message | Nudge | Event) -> None:
+    async def _take(self, item: Item) -> None:
         match item:
             case Ask():
                 self._asked(item)
             case Nudge():
-                self._nudged = False
                 self._look()
             case Started():
                 self._started(item)
@@ -188,13 +154,18 @@ class Keeper:
             case BecameReady() | Probed() | WatchdogMissed() | Extended():
                 self._step(HEARD[type(item)](item))
             case TimerFired(serial) if wait := self._brake(serial):
-                self._step(Held(wait))
+                self._decide(Held(wait))
+                self._held = self.machine.timer
             case _:
                 self._step(item)
 
     def _asked(self, ask: Ask) -> None:
         if ask.event == StartAsked("boot"):
             self._boot()
+            if self.spec.schedule is not None:
+                self.settled.set()
+                ask.answered.set()
+                return
         self._asks.append(ask)
         if ask.event is not None:
             self._step(ask.event, ask.by)
@@ -260,8 +231,10 @@ class Keeper:
     # ── decided ────────────────────────────────────────────────────────────────────────
 
     def _brake(self, serial: int) -> float:
-        due = self.machine.state == "backoff" and serial == self.machine.timer
-        return self._others.brake(self.name) if due else 0.0
+        """Seconds by which a restart that is due is put off: once, then it has its place."""
+        if self.machine.state != "backoff" or serial != self.machine.timer or serial == self._held:
+            return 0.0
+        return self._others.brake(self.name)
 
     def _step(self, event: Event, by: Operator | None = None) -> None:
         self._look()
@@ -302,6 +275,11 @@ class Keeper:
         self._answers += [ask for ask in self._asks if ask.holds(self.machine)]
         self._asks = [ask for ask in self._asks if ask not in self._answers]
 
+    def scheduled(self, now: float, following: float | None) -> None:
+        """Its times up to `now` have been dealt with; the next is `following`."""
+        self.memory.scheduled, self.next_run = now, following
+        self._save(self._ports.clock())
+
     def heard(self, event: str, run: int, fields: dict[str, Json]) -> None:
         """Another room recorded this about a run; it is saved with the next step."""
         self.memory.hear(event, run, fields, self._ports.wall())
@@ -319,7 +297,7 @@ class Keeper:
             case Record(level, event, run, fields):
                 self._ports.journal.record(level, event, self.name, run or None, **dict(fields))
             case SetTimer(serial, delay):
-                self._deadline, self._serial = self._ports.clock() + delay, serial
+                self._inbox.set_timer(serial, self._ports.clock() + delay)
             case Launch(run):
                 await self._launch(run)
             case Signal(run, signal):
@@ -342,7 +320,7 @@ class Keeper:
             except HelperError as error:
                 asked, why = False, str(error)
         if not asked:
-            self._own.append(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))
+            self._inbox.own(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))
 
     @contextmanager
     def _guard(self, doing: str) -> Iterator[None]:

@@ -8,9 +8,10 @@ record, with the operator's uid and PID, before it is begun.
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import trio
@@ -20,10 +21,13 @@ from supervisor.core.machine import LIVE, RESTING
 from supervisor.core.operator import Operator
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import HelperError, RequestError
+from supervisor.supervise import timetable
 from supervisor.supervise.ask import Ask, answer, anything, decided, rests, stopped, within
+from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
+from supervisor.supervise.groups import Groups
 from supervisor.supervise.ledger import Ledger
-from supervisor.supervise.order import Order
+from supervisor.supervise.order import Order, settle
 from supervisor.supervise.outside import Ports
 from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, NoProbes, Output, Probes
 from supervisor.supervise.signals import number
@@ -57,7 +61,12 @@ class Fleet:
             launcher, output, kernel, journal, ledger, clock, wall, uniform, probes or NoProbes()
         )
         self._keepers: dict[str, Keeper] = {}
-        self._order = Order(self._keepers)
+        self._brakes = Brakes(configuration.settings.restarts_per_second, clock, journal)
+        self._order = Order(self._keepers, self._brakes)
+        self.groups = Groups(
+            configuration.groups, self._keepers, clock, journal, self._order.in_order, settle
+        )
+        self._order.groups = self.groups
         for spec in configuration.containers:
             self._keepers[spec.name] = Keeper(spec, self._ports, self._order)
         self._order.arrange()
@@ -74,6 +83,8 @@ class Fleet:
         self._order.recall()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._brakes.run)
+            nursery.start_soon(self.groups.run)
             for keeper in self._keepers.values():
                 self.keep(keeper)
             task_status.started()
@@ -91,9 +102,8 @@ class Fleet:
         """Let it do its work, until it is dropped."""
         assert self._nursery
         self._scopes[keeper.name] = trio.CancelScope()
-        self._nursery.start_soon(
-            within, self._scopes[keeper.name], keeper.run, name=f"container {keeper.name}"
-        )
+        both = partial(timetable.beside, keeper, self._ports)
+        self._nursery.start_soon(within, self._scopes[keeper.name], both, name=f"container {keeper.name}")
 
     def drop(self, keeper: Keeper) -> None:
         del self._keepers[keeper.name]
@@ -197,11 +207,18 @@ class Fleet:
         self._refuse_if_closing()
         self._refuse_if_helpless()
 
-    def arrange(self, order: Sequence[str]) -> None:
+    def needed(self, name: str) -> frozenset[str]:
+        """All containers that come before it at a start, and after it at a stop."""
+        return self._order.needed(name)
+
+    def arrange(
+        self, order: Sequence[str], *, apart: Collection[str] = (), gated: Collection[str] = ()
+    ) -> None:
+        """Show them in this order; `apart` are not started yet, and only `gated` wait for them."""
         kept = {name: self._keepers[name] for name in order if name in self._keepers}
         self._keepers.clear()
         self._keepers.update(kept)
-        self._order.arrange()
+        self._order.part(apart, gated)
 
     # ── known ──────────────────────────────────────────────────────────────────────────
 
@@ -219,7 +236,7 @@ class Fleet:
         """The newest `runs` runs, None: all that are remembered; their `output` is the caller's to fill in."""
         keeper = self._one(name)
         wall, state = self._ports.wall(), self._status(keeper)
-        kept = {key: state[key] for key in ("state", "ready", "healthy", "restarts", "pid")}
+        kept = {key: state[key] for key in ("state", "ready", "healthy", "restarts", "pid", "next_run")}
         past = keeper.memory.runs
         return why(
             keeper.name,

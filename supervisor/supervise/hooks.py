@@ -77,7 +77,9 @@ class Hooks:
             self._watches.pop(name, None)
             return
         before = self._watches.get(name, Watch())
-        watch, trigger = hooks.hear(before, event, fields, self._clock(), spec.on.window)
+        watch, trigger = hooks.hear(
+            before, event, fields, self._clock(), spec.on.window, ready_at_start=spec.ready is None
+        )
         self._watches[name] = watch
         if watch.well_since is not None and watch.well_since != before.well_since and self._nursery:
             self._nursery.start_soon(self._settle, name, run, watch.well_since)

@@ -20,6 +20,8 @@ class Memory:
         self.began: float | None = None
         self.launch_failure: str | None = None
         self.runs: tuple[Run, ...] = ()
+        #: Up to which instant the times of its schedule have been dealt with.
+        self.scheduled: float | None = None
         #: Who asked for what is being done in this step.
         self.operator: Operator | None = None
 
@@ -63,7 +65,12 @@ class Memory:
         self.runs = fold(self.runs, event, run, fields, wall)
 
     def content(self) -> dict[str, Any]:
-        return {"began": self.began, "launch_failure": self.launch_failure, "runs": self.runs}
+        return {
+            "began": self.began,
+            "launch_failure": self.launch_failure,
+            "runs": self.runs,
+            "scheduled": self.scheduled,
+        }
 
     def take_up(self, content: Any) -> None:
         """From what content() was; anything of another shape is left out."""
@@ -75,6 +82,8 @@ class Memory:
             }:
                 self.began, self.launch_failure = began, failure
                 self.runs = runs_of(runs)
+                scheduled = content.get("scheduled")
+                self.scheduled = scheduled if isinstance(scheduled, float) else None
 
 
 def runs_of(content: Any) -> tuple[Run, ...]:

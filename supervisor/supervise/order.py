@@ -8,7 +8,7 @@ Laws:
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -18,7 +18,9 @@ from supervisor.core import order
 from supervisor.core.events import Effect, Event, StartAsked, Wait
 from supervisor.core.machine import Machine
 from supervisor.supervise.ask import Ask
+from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
+from supervisor.supervise.groups import Groups
 
 CLOSING = Wait("the supervisor", "is stopping")
 
@@ -26,16 +28,27 @@ CLOSING = Wait("the supervisor", "is stopping")
 class Order:
     """`keepers` is the fleet's own; `arrange` follows what is changed in it."""
 
-    def __init__(self, keepers: Mapping[str, Keeper]) -> None:
-        self._keepers = keepers
+    def __init__(self, keepers: Mapping[str, Keeper], brakes: Brakes, groups: Groups | None = None) -> None:
+        self.groups = groups
+        self._keepers, self._brakes = keepers, brakes
         self._graph = order.graph(())
+        self._apart: Collection[str] = ()
+        self._gated: Collection[str] = ()
         self._going: Counter[str] = Counter()
         self._booted = False
         self._closing = False
 
+    def part(self, apart: Collection[str], gated: Collection[str]) -> None:
+        """Until this is said anew: of what is `apart`, only `gated` depend on it; see core.order.graph."""
+        self._apart, self._gated = apart, gated
+        self.arrange()
+
     def arrange(self) -> None:
         """Who depends on whom, by what each is declared as now."""
-        self._graph = order.graph(keeper.spec for keeper in self._keepers.values())
+        specs = (keeper.spec for keeper in self._keepers.values())
+        self._graph = order.graph(specs, self._apart, self._gated)
+        if self.groups is not None:
+            self.groups.arrange()
         if self._booted:
             for keeper in self._keepers.values():
                 keeper.nudge()
@@ -56,6 +69,8 @@ class Order:
         known = tuple(
             Wait(wait.name, "has not been started yet") if wait.name in unheard else wait for wait in found
         )
+        if self.groups is not None:
+            known = (*known, *self.groups.waits(name))
         return (*known, CLOSING) if self._closing else known
 
     def recall(self) -> None:
@@ -70,13 +85,23 @@ class Order:
         heard = event == StartAsked("boot")
         if self._booted and (heard or order.standing(before) != order.standing(after)):
             self.wake(name)
+        if self._booted and self.groups is not None and before.state != after.state:
+            self.groups.changed(name, before, after)
 
-    def brake(self, _name: str) -> float:
-        return 0.0
+    def brake(self, name: str) -> float:
+        return self._brakes.take(name)
 
     def wake(self, name: str) -> None:
         for dependant in self._graph.dependants.get(name, ()):
             self._keepers[dependant].nudge()
+
+    def in_order(self, names: Iterable[str]) -> tuple[str, ...]:
+        return order.sequence((name for name in names if name in self._keepers), self._graph.needs)
+
+    def needed(self, name: str) -> frozenset[str]:
+        """All that comes before it at a start."""
+        edges = {each: [need.name for need in needs] for each, needs in self._graph.needs.items()}
+        return frozenset(order.closure([name], edges))
 
     def in_start_order(self) -> tuple[str, ...]:
         return order.sequence(self._keepers, self._graph.needs)

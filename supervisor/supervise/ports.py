@@ -180,8 +180,8 @@ class Declared(Protocol):
     def limits(self) -> dict[str, str]: ...
 
 
-class Files(Launcher, Protocol):
-    """The launcher, by which root's files are read again by root."""
+class Files(Protocol):
+    """Root's files, read again by root."""
 
     async def reload(self, *, apply: bool) -> Declared:
         """Raises ConfigError with what is wrong with them, HelperError when they cannot be read; with `apply` they

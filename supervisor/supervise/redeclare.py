@@ -5,33 +5,34 @@ from collections.abc import Sequence
 from supervisor.core.events import RestartAsked, StartAsked, StopAsked
 from supervisor.core.machine import LIVE
 from supervisor.core.spec import Container
-from supervisor.errors import HelperError, RequestError
-from supervisor.supervise.ask import Ask, answer, anything, rests
+from supervisor.errors import RequestError
+from supervisor.supervise.ask import Ask, answer, anything, decided, rests
 from supervisor.supervise.fleet import Fleet
-from supervisor.supervise.ports import Journal, Launcher
+from supervisor.supervise.ports import Journal
+from supervisor.supervise.timetable import under_way
 
 
 async def add(fleet: Fleet, spec: Container) -> None:
-    """Keep one more container. What is remembered of an earlier one of its name goes on."""
-    fleet.refuse_changes()
-    keeper = fleet.make(spec)
-    if keeper.machine.state in LIVE:  # so says a supervisor that died; the helper knows of no such run
+    """Start one more container, which the fleet has made. What is remembered of an earlier one of its name goes on."""
+    keeper = fleet.keepers[spec.name]
+    # Live, says a supervisor that died; the helper knows of no such run. One with a schedule is not started so.
+    if keeper.machine.state in LIVE or spec.schedule is not None:
         keeper.put(Ask(StartAsked("boot"), anything))
     fleet.keep(keeper)
-    await fleet.begin(keeper, StartAsked("configuration"))
+    fleet.refuse_changes()
+    if spec.schedule is None:
+        await fleet.begin(keeper, StartAsked("configuration"))
 
 
-async def remove(fleet: Fleet, launcher: Launcher, name: str) -> None:
-    """End a container for good; its records and what is remembered of its runs stay."""
+async def remove(fleet: Fleet, name: str) -> None:
+    """End a container for good; its records and what is remembered of its runs stay.
+
+    Coming to rest removes its cgroup and files; of one that rested the helper has none.
+    """
     keeper = fleet.keepers[name]
     async with fleet.down(keeper):
         await answer(keeper, Ask(StopAsked("configuration"), rests))
-    try:
-        await launcher.remove(name)  # also of one that had long come to rest: the helper forgets it then
-    except HelperError as error:
-        raise RequestError("unavailable", str(error)) from error
-    finally:
-        fleet.drop(keeper)
+    fleet.drop(keeper)
 
 
 def change(fleet: Fleet, spec: Container) -> None:
@@ -39,13 +40,21 @@ def change(fleet: Fleet, spec: Container) -> None:
     fleet.change(fleet.keepers[spec.name], spec)
 
 
-async def renew(fleet: Fleet, name: str) -> None:
-    """Restart a container as it is declared now, unless somebody stopped it or it has ended as it should."""
+async def renew(fleet: Fleet, name: str, run: int | None = None) -> None:
+    """Restart a container as it is declared now, unless somebody stopped it or it has ended as it should.
+
+    `run` is the one that is to be ended; a later one has been launched as declared now.
+    """
     fleet.refuse_changes()
     keeper = fleet.keepers[name]
     machine = keeper.machine
     if machine.state in {"stopped", "exited"} or (machine.state, machine.wanted) == ("stopping", "stop"):
         return
+    if run is not None and machine.run != run:
+        await answer(keeper, Ask(None, decided))
+        return
+    if keeper.spec.schedule is not None and not under_way(machine):
+        return  # its next time is soon enough
     await fleet.begin(keeper, RestartAsked("configuration"))
 
 

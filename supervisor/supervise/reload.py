@@ -10,7 +10,8 @@ Laws:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -41,14 +42,14 @@ class Reload:
         self,
         configuration: Configuration,
         fleet: Fleet,
-        launcher: Files,
+        files: Files,
         journal: Journal,
         *,
         decode: Callable[[bytes], Configuration],
         take_up: Callable[[Configuration], None],
     ) -> None:
         self._running = configuration
-        self._fleet, self._launcher, self._journal = fleet, launcher, journal
+        self._fleet, self._files, self._journal = fleet, files, journal
         self._decode, self._take_up = decode, take_up
         self._asks, self._receive = trio.open_memory_channel[_Ask](math.inf)
 
@@ -93,7 +94,7 @@ class Reload:
         if ask.by is not None:
             self._journal.record("info", "operator.request", action="reload", operator=ask.by._asdict())
         try:
-            found = await self._launcher.reload(apply=ask.apply)
+            found = await self._files.reload(apply=ask.apply)
         except ConfigError as error:
             raise self._refused(ask, RequestError("invalid", str(error), error.problems)) from None
         except HelperError as error:
@@ -125,35 +126,43 @@ class Reload:
 
     async def _carry_out(self, plan: Plan, new: Configuration) -> dict[str, str]:
         """What could not be done, by container."""
-        failed: dict[str, str] = {}
-
-        async def one(name: str, do: Callable[..., Any], *rest: object) -> None:
-            try:
-                await do(*rest)
-            except RequestError as error:
-                failed[name] = error.detail
-
-        async with trio.open_nursery() as ending:
-            for name in plan.removed:
-                self._tell(name, "removed")
-                ending.start_soon(one, name, redeclare.remove, self._fleet, self._launcher, name)
-        self._take_up(new)
+        fleet, order = self._fleet, [one.name for one in new.containers]
+        runs = {one.name: fleet.keepers[one.name].machine.run for one in plan.restarted}
         for how, changes in (("restarted", plan.restarted), ("in place", plan.changed)):
             for change in changes:
                 self._tell(change.name, how, change)
-                redeclare.change(self._fleet, change.container)
-        async with trio.open_nursery() as starting:
-            for container in plan.added:
-                self._tell(container.name, "added")
-                starting.start_soon(one, container.name, redeclare.add, self._fleet, container)
-            for change in plan.restarted:
-                starting.start_soon(one, change.name, redeclare.renew, self._fleet, change.name)
-        self._fleet.arrange([one.name for one in new.containers])
-        return failed
+                redeclare.change(fleet, change.container)
+        for name in plan.removed:
+            self._tell(name, "removed")
+        # Nobody that stays relies on it, though it may belong to a service that others rely on.
+        fleet.arrange(list(fleet.keepers), apart=plan.removed, gated=plan.removed)
+        gone = await _in_turn(
+            {name: partial(redeclare.remove, fleet, name) for name in plan.removed}, self._users
+        )
+        fleet.groups.declare(new.groups)
+        self._take_up(new)
+        for container in plan.added:
+            self._tell(container.name, "added")
+            fleet.make(container)
+        # What requires a service that grows goes on while it does.
+        added = {one.name for one in plan.added}
+        fleet.arrange(order, apart=added, gated=added | runs.keys())
+        todo = {one.name: partial(redeclare.add, fleet, one) for one in plan.added}
+        todo |= {name: partial(redeclare.renew, fleet, name, run) for name, run in runs.items()}
+        failed = await _in_turn(todo, lambda names: {name: fleet.needed(name) - added for name in names})
+        fleet.arrange(order)
+        return gone | failed
+
+    def _users(self, names: Iterable[str]) -> dict[str, Collection[str]]:
+        """Which of them each has to be removed after."""
+        needed = {name: self._fleet.needed(name) for name in names}
+        return {name: [one for one in needed if name in needed[one]] for name in needed}
 
     def _tell(self, name: str, how: str, change: Change | None = None) -> None:
         keys = change.keys if change else ()
         self._journal.record("info", "container.reconfigured", name, how=how, keys=keys)
+        if (keeper := self._fleet.keepers.get(name)) is not None:
+            keeper.heard("container.reconfigured", keeper.machine.run, {"how": how, "keys": keys})
 
 
 def describe(plan: Plan) -> Answer:
@@ -165,3 +174,29 @@ def describe(plan: Plan) -> Answer:
         "changed": [{"name": one.name, "keys": list(one.keys)} for one in plan.changed],
         "settings": list(plan.settings),
     }
+
+
+async def _in_turn(
+    todo: Mapping[str, Callable[[], Awaitable[None]]],
+    after: Callable[[Iterable[str]], Mapping[str, Collection[str]]],
+) -> dict[str, str]:
+    """Do all of it side by side, but each after those of the others that `after` names; what failed, and why."""
+    failed: dict[str, str] = {}
+    done = {name: trio.Event() for name in todo}
+    before = after(todo)
+
+    async def one(name: str) -> None:
+        for other in before[name]:
+            if other in done:
+                await done[other].wait()
+        try:
+            await todo[name]()
+        except RequestError as error:
+            failed[name] = error.detail
+        finally:
+            done[name].set()
+
+    async with trio.open_nursery() as nursery:
+        for name in todo:
+            nursery.start_soon(one, name)
+    return failed

@@ -50,6 +50,7 @@ def status(keeper: Keeper, latest: Reading | None, waiting: int, now: float) -> 
             "oom_kill": reading.oom_kill,
         },
         "output_waiting": waiting,
+        "next_run": rfc3339(keeper.next_run),
     }
 
 

@@ -1,5 +1,5 @@
 """Holds of a running supervisor: containers start after what they depend on and stop before it, go down with what they
-require, and come back with it.
+require, and come back with it; groups restart as their strategy says.
 """
 
 import os
@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.support.running import Running, Supervise, shell
+from tests.support.running import Running, Supervise, shell, table
 
 pytestmark = pytest.mark.kernel
 
@@ -65,3 +65,41 @@ def test_a_service_waits_for_its_job_and_says_so_when_that_fails(supervise: Supe
     said = running.event("container.waiting", "web", level="warning")
     assert said["for"] == ["migrate"]
     assert running.of("web")["waits_for"] == [{"name": "migrate", "why": "has not ended well (it is exited)"}]
+
+
+def test_a_group_restarts_as_a_whole_and_what_another_one_does_is_none_of_its_business(
+    supervise: Supervise,
+) -> None:
+    running = supervise.prepare(
+        {name: shell(FOREVER, restart=QUICK) for name in ("first", "second", "third", "other")}
+    )
+    group = table("group.app", {"members": ["first", "second", "third"], "strategy": "rest_for_one"})
+    with (running.configs / "all.toml").open("a") as file:
+        file.write(group)
+    running.start()
+    before = {name: running.state(name, "running")["pid"] for name in ("first", "other")}
+    crash(running, "second")
+    running.state("second", "running", run=2)
+    assert running.state("third", "running", run=2)["exit"]["reason"] == "group"
+    assert {name: running.of(name)["pid"] for name in before} == before
+    assert running.event("group.restarting")["members"] == ["third"]
+
+
+def test_a_group_past_its_limit_takes_the_supervisor_with_it_where_its_file_says_so(
+    supervise: Supervise,
+) -> None:
+    running = supervise.prepare({"one": shell(FOREVER, restart=QUICK), "two": shell(FOREVER, restart=QUICK)})
+    keys = {
+        "members": ["one", "two"],
+        "limit": {"failures": 1, "within": "1h"},
+        "escalate": "stop-supervisor",
+    }
+    with (running.configs / "all.toml").open("a") as file:
+        file.write(table("group.app", keys))
+    running.start()
+    crash(running, "one")
+    running.state("one", "running", run=2)
+    crash(running, "one")
+    running.ended()
+    assert running.events("group.failed")[0]["escalate"] == "stop-supervisor"
+    assert running.events("supervisor.stopping")

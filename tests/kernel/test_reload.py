@@ -353,3 +353,25 @@ def test_a_member_of_the_sockets_group_may_have_roots_files_read_and_is_on_recor
     done = asked(running, ALICE, (GROUP,), "reload")
     assert (done.code, done.said) == (0, "add      two\n")
     assert running.event("operator.request")["operator"] == {"uid": ALICE, "pid": done.pid}
+
+
+def test_a_stop_in_the_middle_of_a_reload_leaves_nothing(supervise: Supervise) -> None:
+    running = supervise({"one": service()})
+    write(running, one=service(), two=service())
+    os.kill(running.info()["pid"], signal.SIGHUP)
+    os.kill(running.info()["pid"], signal.SIGTERM)
+    running.ended()
+
+
+def test_a_container_at_rest_is_removed_without_a_trace_and_without_a_complaint(supervise: Supervise) -> None:
+    running = supervise(
+        {"done": shell("exit 0"), "fails": shell("exit 1", restart="always"), "one": service()}
+    )
+    running.state("done", "exited")
+    running.until(lambda: running.of("fails")["run"] > 1, "it fails again")
+    write(running, one=service())
+    assert reload(running)["removed"] == ["done", "fails"]
+    assert [folder.name for folder in (running.runtime_dir / "containers").iterdir()] == ["one"]
+    # A launch may have been on its way when the files were read, and its end asked for when it was refused.
+    denied = {one["why"] for one in running.events("launcher.denied")}
+    assert denied <= {"launch: no such container is declared", "kill: the container is idle"}

@@ -387,6 +387,7 @@ def test_exit_codes_tell_apart_what_went_wrong(supervise: Supervise) -> None:
         "start one": 0,
         "kill gone": 1,
         "why one": 0,
+        "why nobody": 3,
         "status nobody": 3,
         "restart nobody": 3,
         "kill nobody": 3,

@@ -126,3 +126,23 @@ def test_of_a_container_that_nobody_knows_there_is_nothing_to_tell(supervise: Su
     running = supervise({"web": shell(FOREVER)})
     assert running.call("why", "wbe").returncode == 3
     assert 'did you mean "web"?' in running.call("why", "wbe").stderr
+
+
+def test_a_reload_is_named_with_the_key_that_caused_it(supervise: Supervise) -> None:
+    running = supervise({"web": shell(FOREVER, restart="always")})
+    file = running.configs / "all.toml"
+    file.write_text(file.read_text().replace("[container.web]", '[container.web]\nhostname = "other"'))
+    running.done("reload")
+    second, first = why(running, "web")["runs"]
+    assert first["ended"].startswith("stopped because its configuration changed (hostname)")
+    assert second["run"] == 2
+
+
+def test_a_failed_probe_is_named(supervise: Supervise) -> None:
+    health = {"type": "exec", "command": ["/bin/false"], "interval": "50ms", "retries": 2}
+    running = supervise.prepare({"web": shell(FOREVER, restart="always", health=health)})
+    if running.call("check", f"{running.configs}/").returncode:
+        pytest.skip("health probes are not supported yet")
+    running.start()
+    running.event("container.exited", "web", reason="health")
+    assert why(running, "web")["runs"][-1]["ended"].startswith("ended because it was unhealthy")

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from supervisor.config.load import load
-from supervisor.core.spec import Backoff, Configuration, Container, Hooks, Limit, Mount, Restart, Stop
+from supervisor.core.spec import (
+    Backoff,
+    Configuration,
+    Container,
+    Hooks,
+    Limit,
+    Mount,
+    Restart,
+    Schedule,
+    Stop,
+)
 
 WEB = '[container.web]\nrootfs = "host"\nuserns = "host"\ncommand = ["/bin/true"]\n'
 Write = Callable[..., None]
@@ -158,6 +168,18 @@ def test_own_keys_win_over_defaults_and_tables_merge(write: Write, read: Read) -
     assert web.command == ("/c",)
     assert dict(web.cgroup) == {"cpu.max": "100000 100000", "pids.max": "7", "memory.max": "1048576"}
     assert (web.restart.policy, web.restart.reset_after) == ("always", 60.0)
+
+
+def test_a_schedule_is_an_expression_or_a_table_and_merges_with_defaults(write: Write, read: Read) -> None:
+    job = "rootfs = 'host'\ncommand = ['x']"
+    write(
+        a=f"[defaults.schedule]\ntimezone = 'Europe/Berlin'\ncron = '0 4 * * *'\n"
+        f"[container.short]\n{job}\nschedule = '0 3 * * *'\n"
+        f"[container.long]\n{job}\nschedule = {{ overlap = 'restart', missed = 'run' }}"
+    )
+    short, long = read().containers
+    assert short.schedule == Schedule("0 3 * * *", "Europe/Berlin")
+    assert long.schedule == Schedule("0 4 * * *", "Europe/Berlin", "restart", "run")
 
 
 def test_replicas_are_containers_of_their_own(write: Write, read: Read) -> None:

@@ -202,6 +202,23 @@ CASES = [
     ("on.failed = 'page'", 5, "container.web.on.failed", "there is no shell"),
     ("on.failed = ['page']", 5, "container.web.on.failed", "is not an absolute path"),
     ("on.faild = ['/bin/page']", 5, "container.web.on.faild", 'did you mean "failed"?'),
+    # schedules
+    ("schedule = '61 * * * *'", 5, "container.web.schedule", "is not a cron expression: Bad minute"),
+    ("schedule = '0 0 31 2 *'", 5, "container.web.schedule", "is not a cron expression"),
+    ("schedule = 5", 5, "container.web.schedule", "is not a schedule"),
+    ("schedule = { timezone = 'UTC' }", 5, "container.web.schedule.cron", "is missing"),
+    (
+        "schedule = { cron = '0 3 * * *', timezone = 'Mars/Olympus' }",
+        5,
+        "container.web.schedule.timezone",
+        "is not a time zone known here",
+    ),
+    (
+        "schedule = '0 3 * * *'\nrestart = 'always'",
+        5,
+        "container.web.schedule",
+        'does not go with restart = "always"',
+    ),
     # probes
     ("ready = {}", 5, "container.web.ready.type", "is missing"),
     ("ready.type = 'exec'", 5, "container.web.ready.command", "needs it"),

@@ -13,6 +13,7 @@ from supervisor.config.mounts import KEYS as MOUNT
 from supervisor.config.parse import NAMED, SINGLE
 from supervisor.config.probes import HEALTH, READY
 from supervisor.config.restart import BACKOFF, LIMIT, RESTART, STOP
+from supervisor.config.schedule import SCHEDULE
 from supervisor.config.schema import json_schema
 from supervisor.config.settings import LOGS, MONITOR, SUPERVISOR
 from supervisor.core import spec
@@ -38,6 +39,7 @@ def test_schema_and_parser_know_the_same_keys() -> None:
     assert keys(container("depends")) == DEPENDS.keys()
     assert keys(container("output")) == OUTPUT.keys()
     assert keys(container("on")) == ON.keys()
+    assert keys(container("schedule")["oneOf"][1]) == SCHEDULE.keys()
     assert keys(container("ready")) == READY.keys()
     assert keys(container("health")) == HEALTH.keys()
     assert keys(container("mounts")["items"]) == MOUNT.keys()

@@ -12,7 +12,6 @@ WEB = '[container.web]\nrootfs = "host"\nuserns = "host"\ncommand = ["/bin/true"
 REFUSED = [
     ("ready.type = 'notify'", 5, "container.web.ready"),
     ("health = { type = 'exec', command = ['/bin/true'] }", 5, "container.web.health"),
-    ("[group.app]\nmembers = ['web']", 5, "group.app"),
     ("[supervisor.logs]\nsegment_age = '1h'", 6, "supervisor.logs.segment_age"),
     ("[supervisor.logs]\nkeep = '1GiB'", 6, "supervisor.logs.keep"),
     ("[supervisor.logs]\ncompress = 'zstd'", 6, "supervisor.logs.compress"),
@@ -25,6 +24,7 @@ ACCEPTED = [
     "[supervisor.logs]\ncompress = 'none'",
     "[supervisor.logs]\nsegment = '1MiB'",
     "seccomp = 'default'",
+    "[group.app]\nmembers = ['web']\nlimit = { failures = 3, within = '1m' }\nescalate = 'stop-supervisor'",
     "depends.after = ['db']\n" + WEB.replace("web", "db"),
     "depends = { after = { db = 'succeeded' }, requires = ['db'] }\n" + WEB.replace("web", "db"),
 ]

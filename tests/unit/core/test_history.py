@@ -75,7 +75,7 @@ def test_restarts_of_the_last_minutes_are_counted_and_the_last_end_is_named() ->
         "web restarted 3 times in the last 10 minutes: killed by SIGKILL, out of memory (memory.max 64MiB)"
     )
     assert explain.summary("web", "running", "", (*runs, Run(4, started_at=5000.0)), 9000.0) == (
-        "web is running since 67 min"
+        "web has been running for 67 min"
     )
 
 
@@ -104,6 +104,23 @@ def test_a_kill_by_an_operator_explains_the_death_by_that_signal_only() -> None:
     )
     assert explain.ending(killed[0]) == "killed by SIGKILL, sent by an operator (uid 0, pid 5)"
     assert explain.ending(ended[0]) == "killed by SIGSEGV"
+
+
+def test_what_the_supervisor_knew_when_it_ended_a_run_is_told() -> None:
+    start = a_run(1)[:2]
+    unhealthy = told(
+        *start,
+        ("container.stopping", 1, {"by": "health", "why": "unhealthy: status 500"}),
+        ("container.exited", 1, {"reason": "health", "code": 0}),
+    )
+    assert explain.ending(unhealthy[0]) == "ended because it was unhealthy (unhealthy: status 500)"
+    changed = told(
+        *start,
+        ("container.reconfigured", 1, {"how": "restarted", "keys": ("env.LANG",)}),
+        ("container.stopping", 1, {"by": "configuration"}),
+        ("container.exited", 1, {"reason": "configuration", "code": 0}),
+    )
+    assert explain.ending(changed[0]) == "stopped because its configuration changed (env.LANG)"
 
 
 def test_the_same_thing_again_is_counted_not_kept_again() -> None:

@@ -12,6 +12,7 @@ WINDOW, SETTLE = 60.0, 10.0
 EVENTS = (
     "container.backoff", "container.failed", "memory.oom_kill", "cgroup.throttled", "container.started",
     "container.ready", "container.exited", "container.stopped", "container.starting", "cgroup.stat",
+    "health.failed", "health.recovered",
 )  # fmt: skip
 
 
@@ -46,6 +47,13 @@ def test_recovery_is_told_after_a_quiet_time_and_only_after_trouble() -> None:
     assert play(trouble, started, again, until=99.0) == [(0.0, "backoff")]
     stopped: Told = (5.0, "container.stopped", {})
     assert play(trouble, started, stopped, (6.0, "container.started", {}), until=99.0) == [(0.0, "backoff")]
+
+
+def test_one_that_declares_readiness_is_well_once_it_is_ready() -> None:
+    watch = Watch(troubled=True)
+    for event, since in (("container.started", None), ("container.ready", 3.0)):
+        watch, _ = hear(watch, event, {}, 3.0, WINDOW, ready_at_start=False)
+        assert watch.well_since == since
 
 
 def test_out_of_memory_is_told_by_the_kernel_or_by_the_end_and_once() -> None:

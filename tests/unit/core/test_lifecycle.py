@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor.core.events import (
+    Dependencies,
     Effect,
     Event,
     Exited,
@@ -23,6 +24,7 @@ from supervisor.core.events import (
     StopAsked,
     TimerFired,
     Vanished,
+    Wait,
 )
 from supervisor.core.lifecycle import step
 from supervisor.core.machine import Machine
@@ -258,3 +260,10 @@ def test_unless_stopped_alone_outlasts_the_supervisor(policy: Any, state: str) -
     machine = running(Machine(restart=Restart(policy)))
     machine, _ = feed(machine, StopAsked(), Exited(1, signal=15), StopAsked("supervisor"), StartAsked("boot"))
     assert machine.state == state
+
+
+def test_a_launch_that_was_lost_is_asked_for_again_only_when_nothing_stands_in_the_way() -> None:
+    machine, _ = feed(ALWAYS, StartAsked())
+    machine, effects = feed(replace(machine, unmet=(Wait("db", "is not ready yet"),)), Vanished(1))
+    assert (machine.state, names(effects), acts(effects)) == ("waiting", ["container.waiting"], [Remove()])
+    assert acts(feed(machine, Dependencies(()))[1]) == [Launch(1)]

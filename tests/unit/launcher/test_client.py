@@ -142,3 +142,20 @@ def test_every_problem_of_the_files_is_raised(tmp_path: Path) -> None:
 def test_files_that_could_not_be_read_are_an_error(tmp_path: Path, answer: Report | None) -> None:
     _, found = told(tmp_path, *([(answer, None)] if answer else []))
     assert isinstance(found, HelperError)
+
+
+def test_more_requests_than_the_socket_holds_wait_for_a_helper_that_is_slower(tmp_path: Path) -> None:
+    async def main() -> None:
+        link, helper = connected(tmp_path)
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for run in range(1, 2001):
+                    nursery.start_soon(link.launch, "web", run)
+                asked: set[int] = set()
+                while len(asked) < 2000:
+                    asked.add(decode_request(await trio.to_thread.run_sync(helper.recv, 4096)).run)
+        assert asked == set(range(1, 2001))
+        link.close()
+        helper.close()
+
+    trio.run(main)

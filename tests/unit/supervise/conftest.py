@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from supervisor.core.events import Json
-from supervisor.core.spec import Configuration, Container, Logs, Restart, Settings
+from supervisor.core.spec import Configuration, Container, Group, Logs, Restart, Settings
 from supervisor.errors import HelperError
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.ledger import Ledger
@@ -159,7 +159,9 @@ class Stage:
         self.folder = folder
         self.host = Host(folder)
 
-    def play(self, main: Main, *containers: Container, later: float = 0.0) -> Host:
+    def play(
+        self, main: Main, *containers: Container, later: float = 0.0, groups: tuple[Group, ...] = ()
+    ) -> Host:
         """`later`: seconds of wall clock since the previous supervisor began."""
         host = self.host
         host.since = later
@@ -169,7 +171,11 @@ class Stage:
             specs = containers or (web(),)
             ports = (host, FakeOutput(host), FakeKernel(host), host)
             host.fleet = Fleet(
-                Configuration(settings, specs), *ports, host.ledger, wall=host.wall, uniform=lambda: 0.5
+                Configuration(settings, specs, groups),
+                *ports,
+                host.ledger,
+                wall=host.wall,
+                uniform=lambda: 0.5,
             )
             async with trio.open_nursery() as nursery:
                 await nursery.start(host.fleet.run)

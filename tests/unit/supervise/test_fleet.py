@@ -223,6 +223,7 @@ def test_status_shows_the_object_that_is_promised_and_is_json(stage: "Stage", ma
             "output_waiting": 7,
             "waits_for": [],
             "status_text": "",
+            "next_run": None,
         }
         assert json.loads(json.dumps(fleet.inspect("web")))["configuration"]["command"] == ["/bin/web"]
 

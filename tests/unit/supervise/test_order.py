@@ -222,3 +222,20 @@ def test_after_a_supervisor_that_was_killed_nothing_goes_down_and_nothing_starts
 
     stage.play(first, *fleet_of)
     stage.play(second, *fleet_of)
+
+
+def test_a_storm_of_restarts_is_spread_over_time_and_told_twice(stage: "Stage", make: "Make") -> None:
+    names = [f"c{number}" for number in range(120)]
+
+    async def main(host: "Host", fleet: Fleet) -> None:
+        await fleet.boot()
+        await fleet.settled()
+        for name in names:
+            host.end(name, code=1)
+        await host.seen("container.started", 240)
+        assert trio.current_time() == pytest.approx(0.1 + 70 / 50)
+        await host.seen("supervisor.brake_released", 1)
+        assert len(host.of("supervisor.brake")) == 1
+        assert host.of("supervisor.brake_released")[0]["held"] == 70
+
+    stage.play(main, *(make(name) for name in names))

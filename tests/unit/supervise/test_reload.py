@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from supervisor.core.operator import Operator
-from supervisor.core.spec import Configuration, Container, Logs, Monitor, Settings
+from supervisor.core.spec import Configuration, Container, Depends, Group, Logs, Monitor, Settings
 from supervisor.errors import ConfigError, HelperError, Problem, RequestError
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.reload import Reload
@@ -41,9 +41,6 @@ class Files:
         self.gate = trio.Event()
         self.gate.set()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.host, name)  # the other half of the helper
-
     async def reload(self, *, apply: bool) -> Read:
         self.host.note("reload", "apply" if apply else "plan")
         await self.gate.wait()
@@ -74,8 +71,8 @@ class Scene:
 def play(stage: "Stage", main: Any, *running: Container) -> "Host":
     async def whole(host: "Host", fleet: Fleet) -> None:
         scene = Scene(host, fleet, running)
-        for one in running:
-            await fleet.start(one.name)
+        await fleet.boot()
+        await fleet.settled()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scene.reload.run)
             await main(scene)
@@ -94,7 +91,7 @@ def test_what_is_removed_has_ended_before_what_is_added_is_started(stage: "Stage
         assert scene.states() == {"new": "running", "stays": "running"}
         calls = scene.host.calls
         assert calls.index("remove old") < calls.index("launch new 1")
-        assert scene.host.did("launch") == ["launch old 1", "launch stays 1", "launch new 1"]
+        assert sorted(scene.host.did("launch")) == ["launch new 1", "launch old 1", "launch stays 1"]
         events = scene.host.events()
         assert events.index("operator.request") < events.index("container.stopping")
         assert scene.host.of("operator.request")[-1]["operator"] == {"uid": 7, "pid": 8}
@@ -114,7 +111,7 @@ def test_a_container_declared_anew_is_restarted_with_its_key_on_record(stage: "S
         (record,) = scene.host.of("container.reconfigured")
         assert (record["container"], record["how"], record["keys"]) == ("web", "restarted", ("workdir",))
         assert scene.fleet.inspect("web")["configuration"]["workdir"] == "/other"
-        assert scene.host.did("launch") == ["launch web 1", "launch db 1", "launch web 2"]
+        assert sorted(scene.host.did("launch")) == ["launch db 1", "launch web 1", "launch web 2"]
 
     play(stage, main, make("web"), make("db"))
 
@@ -241,3 +238,75 @@ def test_a_setting_is_told_and_taken_up(stage: "Stage", make: "Make") -> None:
         assert scene.host.did("launch") == ["launch web 1"]
 
     play(stage, main, make("web"))
+
+
+# ── in order of dependencies ───────────────────────────────────────────────────────────
+
+
+def on(*names: str) -> Depends:
+    return Depends(requires=names)
+
+
+def test_what_is_added_is_started_after_what_it_needs_and_removed_before(
+    stage: "Stage", make: "Make"
+) -> None:
+    async def main(scene: Scene) -> None:
+        scene.write(make("one"), make("web", depends=on("db")), make("db"))
+        await scene.reload.reload()
+        assert scene.host.did("launch") == ["launch one 1", "launch db 1", "launch web 1"]
+        scene.write(make("one"))
+        await scene.reload.reload()
+        assert [call.split()[1] for call in scene.host.did("signal")] == ["web", "db"]
+        assert scene.states() == {"one": "running"}
+
+    play(stage, main, make("one"))
+
+
+def test_what_requires_a_service_goes_on_while_it_grows_and_shrinks(stage: "Stage", make: "Make") -> None:
+    async def main(scene: Scene) -> None:
+        app = make("app", depends=on("web"))
+        scene.write(app, *(make(f"web.{number}", service="web") for number in (1, 2, 3, 4)))
+        await scene.reload.reload()
+        assert len(scene.host.did("launch")) == 5
+        scene.write(app, *(make(f"web.{number}", service="web") for number in (1, 2, 3)))
+        await scene.reload.reload()
+        assert len(scene.host.did("launch")) == 5
+        assert {one["run"] for one in scene.fleet.status()} == {1}
+        assert set(scene.states().values()) == {"running"}
+
+    web = [make(f"web.{number}", service="web") for number in (1, 2)]
+    play(stage, main, *web, make("app", depends=on("web")))
+
+
+def test_a_requirement_that_is_dropped_with_what_was_required_costs_nothing(
+    stage: "Stage", make: "Make"
+) -> None:
+    async def main(scene: Scene) -> None:
+        scene.write(make("web"))
+        answer = await scene.reload.reload()
+        assert (answer["removed"], answer["changed"][0]["keys"]) == (["db"], ["depends.requires"])
+        assert scene.fleet.status(["web"])[0]["run"] == 1
+
+    play(stage, main, make("db"), make("web", depends=on("db")))
+
+
+def test_two_of_which_one_requires_the_other_are_restarted_once_each(stage: "Stage", make: "Make") -> None:
+    async def main(scene: Scene) -> None:
+        scene.write(make("db", workdir="/new"), make("web", workdir="/new", depends=on("db")))
+        answer = await scene.reload.reload()
+        assert (len(answer["restarted"]), answer["failed"]) == (2, {})
+        assert scene.host.did("launch") == ["launch db 1", "launch web 1", "launch db 2", "launch web 2"]
+
+    play(stage, main, make("db"), make("web", depends=on("db")))
+
+
+def test_a_group_that_is_declared_anew_is_in_force_at_once(stage: "Stage", make: "Make") -> None:
+    async def main(scene: Scene) -> None:
+        together = Group("app", ("web", "db"), "one_for_all")
+        scene.files.now = Configuration(SETTINGS, (make("web"), make("db")), (together,))
+        assert (await scene.reload.reload())["settings"] == ["group.app"]
+        scene.host.end("web", code=1)
+        await scene.host.seen("container.started", 4)
+        assert {one["run"] for one in scene.fleet.status()} == {2}
+
+    play(stage, main, make("web"), make("db"))
