@@ -128,11 +128,13 @@ def seal(work: Workplace) -> None:
 def mount(
     work: Workplace, fstype: str, target: str, options: tuple[tuple[str, str], ...], attributes: int
 ) -> None:
-    """/proc and /sys are refused as links: later writes below them must reach the kernel, not a file
-    that the root directory's author chose (CVE-2019-19921).
+    """/proc and /sys are refused as links, and held open: what is done below them later must reach the
+    kernel, not what the root directory's author puts in their place (CVE-2019-19921).
     """
     tree = mounts.filesystem(fstype, options, attributes)
-    _attach(work, tree, target, directory=True, links=target not in ("/proc", "/sys"))
+    if target in ("/proc", "/sys"):
+        work.kernel[target] = os.dup(tree)
+    _attach(work, tree, target, directory=True, links=target not in work.kernel)
 
 
 def bind(work: Workplace, source: str, target: str, added: int, removed: int) -> None:
@@ -174,7 +176,9 @@ def masks(work: Workplace) -> None:
 
 
 def mask(work: Workplace, parent: str, names: tuple[str, ...]) -> None:
-    """Safe: `parent` is a file system that was mounted a moment ago, and no link below it is followed."""
+    """Safe: `parent` is the file system that was mounted, whatever stands in its place by now, and no link
+    below it is followed.
+    """
     for place, path in _below(work, parent, names):
         shown = work.empty_folder if stat.S_ISDIR(os.fstat(place).st_mode) else work.empty_file
         _cover(shown, place, path, 0)
@@ -192,7 +196,7 @@ def _below(work: Workplace, parent: str, names: tuple[str, ...]) -> list[tuple[i
     for name in names:
         path = f"{parent}/{name}"
         try:
-            found.append((mounts.resolve(work.root, path, links=False), path))
+            found.append((mounts.resolve(work.kernel[parent], name, links=False), path))
         except KernelError as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -244,6 +248,6 @@ def join_network(work: Workplace) -> None:
 
 def enter(work: Workplace) -> None:
     mounts.enter(work.root)
-    for descriptor in (work.host, work.empty_folder, work.empty_file):
+    for descriptor in (work.host, work.empty_folder, work.empty_file, *work.kernel.values()):
         if descriptor >= 0:
             os.close(descriptor)

@@ -47,17 +47,27 @@ def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket
             service = os.fork()
             if service:
                 work.init.close()
-                if steps.aside:
-                    take(work, steps.aside)
-                    build.lend_network(work, ours)
-                keep = {fds.report, fds.exit_file}
-                if not init.give_up(work, ours, steps.filters, keep):
-                    os._exit(FAILED)  # the service has said why
+                _attend(work, steps, ours, {fds.report, fds.exit_file})
                 report.close()
                 init.run(service, fds.exit_file)
+            ours.close()
     except BaseException as error:
         _fail(report, "fork", error)
     _service(work, steps, report)
+
+
+def _attend(work: Workplace, steps: Steps, service: socket.socket, keep: set[int]) -> None:
+    """What PID 1 does while the service builds the root; then it becomes the shim. Ends the process when
+    the service is gone: it has said why.
+    """
+    try:
+        if steps.aside:
+            take(work, steps.aside)
+            build.lend_network(work, service)
+        if not init.give_up(work, service, steps.filters, keep):
+            os._exit(FAILED)
+    except ConnectionError:
+        os._exit(FAILED)
 
 
 def _let_go(fds: Descriptors, userns: int) -> None:

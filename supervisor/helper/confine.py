@@ -112,6 +112,12 @@ def filter_calls(_work: Workplace, programs: tuple[bytes, ...]) -> None:
         seccomp.install(program)
 
 
+def await_init(work: Workplace) -> None:
+    """Until PID 1 has given up all that it has to; if it could not, it has said why, and that is all."""
+    if work.init and not os.read(work.init.fileno(), 16):
+        os._exit(1)
+
+
 def execute(work: Workplace, argv: tuple[str, ...], env: tuple[tuple[str, str], ...]) -> None:
     """execve(2) argv[0], searched in PATH if it has no slash; returns only by raising KernelError. No
     signal has been let through since the fork: a handler of ours would have swallowed it.

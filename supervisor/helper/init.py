@@ -42,12 +42,12 @@ def tell(init: socket.socket, account: Account) -> None:
     """From the service to the shim, once the root has been entered: whom both are to be."""
     words = b"%d %d " % (account.uid, account.gid) + b" ".join(b"%d" % one for one in account.groups)
     init.send(words)
-    init.close()
 
 
 def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...], keep: set[int]) -> bool:
     """All that the shim does not need: privileges, the service's output, other descriptors. Most of it
     while the service builds the root, the rest when it has been entered; False if that has failed.
+    The service waits for its word: no program runs beside a PID 1 that is still root.
     """
     if work.userns >= 0:
         confine.userns(work)
@@ -57,7 +57,6 @@ def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...],
     caps.limit_bounding(())  # before the account: another uid may not do it any more
     process.no_new_privileges()
     ids = tuple(map(int, service.recv(1 << 20).split()))
-    service.close()
     if not ids:
         return False
     mounts.follow()
@@ -67,6 +66,8 @@ def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...],
     caps.take_exactly((), root=True)
     process.set_undumpable()  # taking another uid has reset it
     confine.filter_calls(work, filters)
+    service.send(b"done")
+    service.close()
     return True
 
 

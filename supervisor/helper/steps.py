@@ -205,6 +205,7 @@ def _service(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:
         *_rlimits(launch),
         Step("user", "output"),
         *confinement(launch, programs),
+        Step("init", "await-init"),
         Step("exec", "exec", (launch.argv, launch.env)),
     )
 

@@ -25,6 +25,7 @@ class Workplace:
         self.empty_folder = self.empty_file = -1  # what masked paths show
         self.root = -1
         self.dev = -1
+        self.kernel: dict[str, int] = {}  # its own /proc and /sys
         self.init: socket.socket | None = None  # to PID 1, where that is another process
         self.account = Account(0, 0, (0,), "/")
 

@@ -122,7 +122,8 @@ def children(process: Path) -> list[str]:
 
 
 def descriptors(process: Path) -> list[str]:
-    return sorted(os.readlink(one) for one in (process / "fd").iterdir())
+    """By number; what they are, it may let go of meanwhile."""
+    return os.listdir(process / "fd")
 
 
 def visit(running: Running, visit: Visit) -> int:
@@ -154,7 +155,7 @@ def test_a_hundred_commands_leave_nothing_in_the_helper(one: Running) -> None:
     for number in range(100):
         assert visit(one, Visit("one", ("sh", "-c", f"exit {number}"), number % 2 == 1)) == number
     one.until(lambda: one.processes("one") == before, "only what was there before")
-    one.until(lambda: len(descriptors(process)) == held, "its descriptors closed")
+    one.until(lambda: len(descriptors(process)) <= held, "its descriptors closed")
     one.until(lambda: len(children(process)) == 2, "those who waited reaped, all but daemon and container")
 
 
@@ -166,7 +167,7 @@ def test_clients_that_say_nothing_keep_nobody_out(one: Running) -> None:
             silent.enter_context(connected(one))
         assert visit(one, Visit("one", ("true",))) == 0
         assert one.done("restart", "one") == ""
-    one.until(lambda: len(descriptors(process)) == held, "their descriptors closed")
+    one.until(lambda: len(descriptors(process)) <= held, "their descriptors closed")
 
 
 def test_thousands_of_damaged_messages_change_nothing(one: Running) -> None:
@@ -194,5 +195,5 @@ def test_thousands_of_damaged_messages_change_nothing(one: Running) -> None:
         os.close(here)
     assert one.events("operator.exec") == []
     assert (helper(one), one.of("one")["pid"]) == (process, before["pid"])
-    one.until(lambda: len(descriptors(process)) == held, "their descriptors closed")
+    one.until(lambda: len(descriptors(process)) <= held, "their descriptors closed")
     assert visit(one, Visit("one", ("true",))) == 0

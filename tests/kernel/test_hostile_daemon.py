@@ -18,7 +18,7 @@ import pytest
 from supervisor.helper.protocol import Request, encode_request
 from tests.support.enemy import without_effect
 from tests.support.played import Played, descriptors, status_of
-from tests.support.running import job, until
+from tests.support.running import PATIENCE, job, until
 
 pytestmark = pytest.mark.kernel
 
@@ -155,7 +155,7 @@ def send_until_refused(play: Played, data: bytes, most: int = 100_000) -> int:
         return asleep(play.pid) or sent == most
 
     until(full, "taking no more")
-    play.helper.settimeout(15)
+    play.helper.settimeout(PATIENCE)
     assert sent < most
     return sent
 
@@ -208,7 +208,7 @@ def test_a_daemon_that_hangs_up_and_lives_on_does_not_make_the_helper_spin(playe
     play.helper.close()
     until(lambda: asleep(play.pid), "waiting")
     os.kill(pids["live"], signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{pids['live']}").exists(), "reaped")
+    until(lambda: "populated 0" in (play.leaf("live") / "cgroup.events").read_text(), "its end")
     play.die()
     play.become_daemon()
     assert play.heard[-2].what == "ended"
@@ -249,7 +249,7 @@ def test_a_daemon_that_does_not_end_cannot_keep_the_helper_from_ending(played: P
     alive(play, "live")
     play.ask(Request("exit"))
     assert play.process is not None
-    assert play.process.wait(30) == 0  # the leash is still held: by itself the stand-in would not end
+    assert play.process.wait(PATIENCE) == 0  # the leash is still held: by itself the stand-in would not end
     assert play.cgroups() == []
 
 
@@ -259,7 +259,7 @@ def test_what_a_daemon_leaves_behind_ends_with_the_helper(played: Play) -> None:
     try:
         (play.leaf("_supervisor") / "cgroup.procs").write_text(str(left.pid))
         play.stop()
-        assert left.wait(15) == -signal.SIGKILL
+        assert left.wait(PATIENCE) == -signal.SIGKILL
     finally:
         left.kill()
         left.wait()

@@ -129,12 +129,23 @@ class Running:
                 preexec_fn=before,  # noqa: PLW1509 - pytest has no threads
             )
         self.until_answering()
-        self.until(
-            lambda: all(
-                one["state"] not in {"waiting", "starting"} or one["waits_for"] for one in self.status()
-            ),
-            "started",
-        )
+        self.until_started()
+
+    def until_started(self) -> None:
+        """Each one by itself: where they start again and again, there may be no moment without a start."""
+        started: set[str] = set()
+        first: dict[str, int] = {}
+
+        def all_have() -> bool:
+            now = self.status()
+            for one in now:
+                name, run = one["name"], one["run"]
+                again = one["state"] == "starting" and run > first.setdefault(name, run)
+                if again or one["state"] not in {"waiting", "starting"}:
+                    started.add(name)
+            return all(one["name"] in started or one["waits_for"] for one in now)
+
+        self.until(all_have, "started")
 
     def until_answering(self) -> None:
         def answers() -> bool:

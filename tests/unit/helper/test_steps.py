@@ -75,7 +75,11 @@ def test_identity_then_capabilities_then_nothing_but_the_program(launch: Launch,
     names = ops(plan(launch, FILTERS, rootless=rootless).service)
     after = names[names.index("capabilities") + 1 :]
     assert names.index("bounding") < names.index("become") < names.index("capabilities")
-    assert [name for name in after if name not in {"no-new-privileges", "filter"}] == ["workdir", "exec"]
+    assert [name for name in after if name not in {"no-new-privileges", "filter"}] == [
+        "workdir",
+        "await-init",
+        "exec",
+    ]
     assert ("no-new-privileges" in names) == launch.no_new_privileges
 
 
@@ -87,7 +91,7 @@ def test_nothing_but_exec_follows_the_filter_unless_it_needs_privileges_to_load(
     names = ops(steps.service)
     assert ("filter" in names) == (launch.filter >= 0) == bool(steps.filters)
     if "filter" in names:
-        before = "exec" if launch.no_new_privileges else "become"
+        before = "await-init" if launch.no_new_privileges else "become"
         assert names[names.index("filter") + 1] == before
 
 
@@ -177,7 +181,7 @@ def test_a_command_takes_every_step_that_its_service_took_in_the_same_order(
     assert set(ops(steps.visitor + steps.command)) <= OPERATIONS.keys()
     own = {"lookup", "own-session", "streams", "terminal"}
     taken = [step for step in steps.command if step.op not in own]
-    assert taken[:-1] == [step for step in service if step.op not in {"session", "output"}][:-1]
+    assert taken[:-1] == [step for step in service if step.op not in {"session", "output", "await-init"}][:-1]
     assert (taken[-1].op, taken[-1].args[0]) == ("exec", visit.argv)
 
 
