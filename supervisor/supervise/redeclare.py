@@ -43,14 +43,14 @@ def change(fleet: Fleet, spec: Container) -> None:
 async def renew(fleet: Fleet, name: str, run: int | None = None) -> None:
     """Restart a container as it is declared now, unless somebody stopped it or it has ended as it should.
 
-    `run` is the one that is to be ended; a later one has been launched as declared now.
+    `run` is the one that is to be ended; a later one, and one that is waited for, is launched as declared now.
     """
     fleet.refuse_changes()
     keeper = fleet.keepers[name]
     machine = keeper.machine
     if machine.state in {"stopped", "exited"} or (machine.state, machine.wanted) == ("stopping", "stop"):
         return
-    if run is not None and machine.run != run:
+    if machine.state == "waiting" or (run is not None and machine.run != run):
         await answer(keeper, Ask(None, decided))
         return
     if keeper.spec.schedule is not None and not under_way(machine):
