@@ -30,9 +30,10 @@ contracts: .venv/dev
 unit: .venv/dev
 	$(PYTEST) tests/unit
 
-# The unit tests with thousands of examples each, new ones at every run.
+# The unit tests with thousands of examples each, new ones at every run; every fault of a launch (as root).
 long: .venv/dev
 	HYPOTHESIS_PROFILE=long $(PYTEST) tests/unit
+	FAULTS=every $(PYTEST) tests/kernel/test_fail_closed.py --capture=no
 
 kernel: .venv/dev
 	$(PYTEST) tests/kernel

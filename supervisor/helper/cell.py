@@ -165,7 +165,8 @@ class Cell:
                     # While it goes on: whoever comes after us knows of the run before anybody is told.
                     notes.write(self.files.folder, self.run, self.init, pid)
                 else:
-                    self.failure = json.loads(data)
+                    # The first is the cause: the other process may fail of it.
+                    self.failure = self.failure or json.loads(data)
             except ValueError:
                 self.failure = UNHEARD
             except OSError as error:  # nobody could signal it, or a helper that comes after not know of it

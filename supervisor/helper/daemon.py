@@ -16,7 +16,7 @@ from collections import deque
 from supervisor.helper.protocol import MAX, Declared, Report, encode_report
 from supervisor.kernel import process
 
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS")
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS", "WATCHDOG_USEC")
 _LONGEST_DELAY = 10.0
 _KEPT = 1000  # reports for the next one
 _LAST_WORDS = 5.0  # seconds that it has to end by itself

@@ -33,6 +33,8 @@ ERRORS = ("EPERM", "ENOMEM", "EINTR")
 EVERY = os.environ.get("FAULTS") == "every"
 #: Containers for the helper's part, each used for one fault.
 FRESH = 500 if EVERY else 160
+#: strace's option by which forks are traced too.
+FOLLOW = {False: (), True: ("-f",)}
 #: Calls that cannot fail, or are the kernel's own.
 UNFAILING = {"exit_group", "rt_sigreturn", "restart_syscall"}
 #: They do not say why they failed (setfsuid(2), umask(2)).
@@ -57,7 +59,9 @@ echo whole
 
 
 class Fault(NamedTuple):
-    """`role` is the kind of container; "fresh" is the helper's part of its launch."""
+    """`role` is the kind of container; "fresh" is the helper's part of its launch, "both" are PID 1 and service of
+    the one with a shim: each process for itself counts to `time`.
+    """
 
     role: str
     call: str
@@ -104,6 +108,7 @@ class Matrix:
         self.clean = {role: self.run(role) for role in ("rich", "host", "shim")}
         first = next(self.unused)
         self.clean["fresh"] = self.run(first)
+        self.clean["both"] = self.clean["shim"]
         for role, text in self.clean.items():
             assert text.endswith("whole"), f"{role}: {text}"
 
@@ -145,7 +150,7 @@ class Matrix:
 
     def faults(self) -> Iterator[Fault]:
         done: set[str] = set()
-        for role in ("fresh", "rich", "host", "shim"):
+        for role in ("fresh", "rich", "host", "shim", "both"):
             calls = self.calls(role)
             for call, count in calls.items():
                 if EVERY:
@@ -157,25 +162,40 @@ class Matrix:
 
     def calls(self, role: str) -> Counter[str]:
         """How often each call is made, up to the execve by which the service's own program begins."""
-        self.traced(next(self.unused) if role == "fresh" else role)
-        found: Counter[str] = Counter()
+        self.traced(self.container(role), *FOLLOW[role == "both"])
+        counts: dict[str, Counter[str]] = {}
+        programs, theirs = set(), set(UNFAILING)
         for line in self.trace.read_text(errors="replace").splitlines():
-            match = re.match(r"(\w+)\(", line)
-            if match and match[1] not in UNFAILING:
-                found[match[1]] += 1
-            if match and match[1] == "execve" and line.endswith("= 0"):
-                break
-        return found
+            match = re.match(r"(\d* *)(\w+)\(", line)
+            if match and match[1] in programs:
+                theirs.add(match[2])
+            elif match:
+                counts.setdefault(match[1], Counter())[match[2]] += 1
+            if "execve" in line and line.endswith("= 0"):
+                programs.add(line[: len(match[1])] if match else line.partition("<")[0])
+        if role != "both":
+            return Counter({call: count for call, count in counts[""].items() if call not in UNFAILING})
+        # What the container's own programs call too would fail in them.
+        ours = {process: count for process, count in counts.items() if process in list(counts)[:2]}
+        theirs |= {call for process, count in counts.items() if process not in ours for call in count}
+        most: Counter[str] = Counter()
+        for count in ours.values():
+            most |= count
+        return Counter({call: count for call, count in most.items() if call not in theirs})
+
+    def container(self, role: str) -> str:
+        return next(self.unused) if role == "fresh" else "shim" if role == "both" else role
 
     # ── one fault ──────────────────────────────────────────────────────────────────────
 
     def attempt(self, fault: Fault) -> Outcome:
-        name = next(self.unused) if fault.role == "fresh" else fault.role
-        option = f"inject={fault.call}:error={fault.error}:when={fault.time}"
-        ended, text = self.traced(name, "-e", f"trace={fault.call}", "-e", option)
+        name = self.container(fault.role)
+        inject = f"inject={fault.call}:error={fault.error}:when={fault.time}"
+        follow = FOLLOW[fault.role == "both"]
+        ended, text = self.traced(name, *follow, "-e", f"trace={fault.call}", "-e", inject)
         outcome = self.judge(fault, ended, text)
         after = self.run(name)
-        if name != fault.role:
+        if fault.role == "fresh":
             self.played.ask(Request("remove", name))
             self.played.until("removed")
         if after != self.clean[fault.role]:
@@ -191,7 +211,7 @@ class Matrix:
             return Outcome(fault, "refused" if sound else "refused without its errno", str(ended))
         if text == self.clean[fault.role]:
             return Outcome(fault, "perhaps weaker" if fault.call in UNSEEN else "same", str(ended))
-        if fault.role == "shim" and self.clean[fault.role].startswith(text) and ended.code:
+        if fault.role in ("shim", "both") and self.clean[fault.role].startswith(text) and ended.code:
             return Outcome(
                 fault, "same", str(ended)
             )  # PID 1 gave up while it waited, and ended the container

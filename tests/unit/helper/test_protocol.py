@@ -45,6 +45,20 @@ def test_any_bytes_are_a_request_or_a_protocol_error(data: bytes) -> None:
     assert request.do in protocol.REQUESTS
 
 
+@pytest.mark.parametrize("name", ["a" * 81, "a" * 4000, "é", "\ud800"])
+def test_a_name_that_nothing_can_have_is_a_protocol_error(name: str) -> None:
+    with pytest.raises(ProtocolError):
+        protocol.decode_request(json.dumps({"do": "remove", "name": name}).encode())
+
+
+@pytest.mark.parametrize("character", ["a", "é", "😀"])
+def test_a_report_fits_into_a_message_however_long_what_it_tells(character: str) -> None:
+    report = Report("refused", "n" * 63, 1, stage="s" * 64, path=character * 2000, hint=character * 2000)
+    data = protocol.encode_report(report)
+    assert len(data) <= protocol.MAX
+    assert protocol.decode_report(data).path.endswith(character * 200)
+
+
 @given(st.dictionaries(st.sampled_from(["do", "name", "run", "signal", "state", "apply", "path"]), JSON))
 def test_any_object_is_a_sound_request_or_a_protocol_error(fields: dict[str, object]) -> None:
     try:
