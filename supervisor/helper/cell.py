@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ from supervisor.helper.runfiles import RunFiles
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import cgroup, namespaces, process
 
-_CREDENTIALS = struct.Struct("3i")
 _NO_STATUS = (-1, -1)
 _LONGEST = 1 << 14  # bytes of what a launch's process says: a path of 1024 characters takes 12 each in JSON
 #: User and group ids that a container with a user namespace of its own has.
@@ -153,17 +151,18 @@ class Cell:
         assert self.report
         while True:
             try:
-                data, extra, _, _ = self.report.recvmsg(_LONGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+                data, extra, _, _ = self.report.recvmsg(_LONGEST, notes.ROOM)
             except BlockingIOError:
                 return False
             if not data:
                 return True
-            pid = _CREDENTIALS.unpack_from(extra[0][2])[0] if extra else 0
             try:
                 if data == b"service":
-                    self.service, self.service_pidfd = pid, notes.pidfd(pid)
+                    self.service, self.service_pidfd, done = notes.introduced(extra)
                     # While it goes on: whoever comes after us knows of the run before anybody is told.
-                    notes.write(self.files.folder, self.run, self.init, pid)
+                    notes.write(self.files.folder, self.run, self.init, self.service)
+                    if done:
+                        return True
                 else:
                     # The first is the cause: the other process may fail of it.
                     self.failure = self.failure or json.loads(data)

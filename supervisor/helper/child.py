@@ -41,6 +41,9 @@ def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket
     try:
         _let_go(fds, work.userns)
         take(work, steps.first)
+        if steps.spawns:
+            _spawn(work, steps, report, {fds.report, fds.exit_file})
+            init.run(work.service, fds.exit_file)
         if shim:
             init.block_signals()
             ours, work.init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -54,6 +57,19 @@ def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket
     except BaseException as error:
         _fail(report, "fork", error)
     _service(work, steps, report)
+
+
+def _spawn(work: Workplace, steps: Steps, report: socket.socket, keep: set[int]) -> None:
+    """PID 1 builds the root and takes the service's confinement itself, and spawns the service under it;
+    then it gives up what is left. It reaps nothing before the helper has heard who the service is.
+    """
+    process.leave_signals()
+    take(work, (*steps.root, *steps.service))
+    pidfd = os.pidfd_open(work.service)
+    socket.send_fds(report, [b"service"], [pidfd])
+    init.let_go(keep)
+    report.recv(1)
+    report.close()
 
 
 def _attend(work: Workplace, steps: Steps, service: socket.socket, keep: set[int]) -> None:

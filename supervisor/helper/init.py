@@ -44,6 +44,15 @@ def tell(init: socket.socket, account: Account) -> None:
     init.send(words)
 
 
+def let_go(keep: set[int]) -> None:
+    """The same, of a PID 1 that is confined as the service is: what that may do and it need not."""
+    for descriptor in (1, 2):
+        os.dup2(0, descriptor)
+    process.close_all_but(keep)
+    caps.take_exactly((), root=True)
+    process.set_undumpable()
+
+
 def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...], keep: set[int]) -> bool:
     """All that the shim does not need: privileges, the service's output, other descriptors. Most of it
     while the service builds the root, the rest when it has been entered; False if that has failed.

@@ -6,8 +6,15 @@ names one process for ever.
 
 import json
 import os
+import socket
+import struct
+import sys
 from contextlib import suppress
 from typing import NamedTuple
+
+_CREDENTIALS = struct.Struct("3i")
+#: For what comes with a service's word.
+ROOM = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4)
 
 
 class Note(NamedTuple):
@@ -50,6 +57,25 @@ def pidfd(pid: int) -> int:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return -1
+
+
+def introduced(extra: list[tuple[int, int, bytes]]) -> tuple[int, int, bool]:
+    """(PID, pidfd, whether its exec is done) of a service, from what came with its name: its own
+    credentials, as the kernel vouches for them, or the pidfd by which PID 1 has spawned it.
+    """
+    told = {kind: content for _, kind, content in extra}
+    if socket.SCM_RIGHTS in told:
+        descriptor = int.from_bytes(told[socket.SCM_RIGHTS], sys.byteorder)
+        return pid_of(descriptor), descriptor, True
+    pid = _CREDENTIALS.unpack(told[socket.SCM_CREDENTIALS])[0]
+    return pid, pidfd(pid), False
+
+
+def pid_of(pidfd: int) -> int:
+    """The PID behind a pidfd, as this process's /proc counts; 0 when it is reaped (pidfd_open(2))."""
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
+        words = file.read().split()
+    return max(int(words[words.index(b"Pid:") + 1]), 0)
 
 
 def start_time(pid: int) -> int:

@@ -23,7 +23,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "lower-rlimit": confine.lower_rlimit, "output": confine.output, "userns": confine.userns,
     "bounding": confine.bounding, "become": confine.become, "capabilities": confine.capabilities,
     "no-new-privileges": confine.no_new_privileges, "workdir": confine.workdir,
-    "filter": confine.filter_calls, "await-init": confine.await_init, "exec": confine.execute,
+    "filter": confine.filter_calls, "await-init": confine.await_init, "exec": confine.execute, "spawn": confine.spawn,
     # into what lives already
     "setns": entry.setns, "pipes": entry.pipes, "own-session": entry.own_session, "streams": entry.streams,
     "terminal": entry.terminal,

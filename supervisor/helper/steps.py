@@ -38,6 +38,11 @@ class Steps(NamedTuple):
     service: tuple[Step, ...]
     filters: tuple[bytes, ...]
 
+    @property
+    def spawns(self) -> bool:
+        """Whether PID 1 takes the service's steps itself."""
+        return self.service[-1].op == "spawn"
+
 
 #: Read-only views of these are what `rootfs = "host"` shows of the machine's folders …
 HOST_FOLDERS = (
@@ -100,7 +105,7 @@ def plan(launch: Launch, filters: tuple[tuple[bytes, ...], ...], *, rootless: bo
 
 
 def _first(launch: Launch) -> tuple[Step, ...]:
-    now = tuple(name for name in launch.namespaces if name != "net" or not launch.init)
+    now = tuple(name for name in launch.namespaces if name != "net" or not _forks(launch))
     steps = [
         Step("cgroup", "join"),
         Step("namespaces", "unshare", (now,)),
@@ -112,8 +117,13 @@ def _first(launch: Launch) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def _forks(launch: Launch) -> bool:
+    """Whether the service is a fork of PID 1, which builds the root while PID 1 waits."""
+    return launch.init and not launch.spawn
+
+
 def _aside(launch: Launch) -> tuple[Step, ...]:
-    if "net" not in launch.namespaces or not launch.init:
+    if "net" not in launch.namespaces or not _forks(launch):
         return ()
     return Step("namespaces", "unshare", (("net",),)), Step("network", "loopback")
 
@@ -168,7 +178,7 @@ def _network(launch: Launch) -> tuple[Step, ...]:
     """A sysfs shows the network namespace of whoever mounts it."""
     own: tuple[Step, ...] = ()
     if "net" in launch.namespaces:
-        own = (Step("network", "join-network" if launch.init else "loopback"),)
+        own = (Step("network", "join-network" if _forks(launch) else "loopback"),)
     return (
         *own,
         Step("mount", "mount", ("sysfs", "/sys", (), _SAFE | m.RDONLY)),
@@ -205,8 +215,8 @@ def _service(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:
         *_rlimits(launch),
         Step("user", "output"),
         *confinement(launch, programs),
-        Step("init", "await-init"),
-        Step("exec", "exec", (launch.argv, launch.env)),
+        *((Step("init", "await-init"),) if _forks(launch) else ()),
+        Step("exec", "spawn" if launch.spawn else "exec", (launch.argv, launch.env)),
     )
 
 

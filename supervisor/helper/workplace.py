@@ -26,6 +26,7 @@ class Workplace:
         self.root = -1
         self.dev = -1
         self.kernel: dict[str, int] = {}  # its own /proc and /sys
+        self.service = 0  # its PID as PID 1 sees it, where that has spawned it
         self.init: socket.socket | None = None  # to PID 1, where that is another process
         self.account = Account(0, 0, (0,), "/")
 

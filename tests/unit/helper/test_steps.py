@@ -41,8 +41,11 @@ LAUNCHES = st.builds(
     layer=st.just("/var/lib/layer"),
     filter=st.sampled_from([-1, 0]),
     time_offsets=st.sampled_from([(), (("boottime", 5),)]),
-)
+    spawn=st.booleans(),
+).map(lambda launch: launch._replace(spawn=launch.spawn and launch.init))
 FILTERS = ((b"program", b"second"),)
+#: Before its exec a service that PID 1 has forked waits for it.
+FORKED: dict[bool, list[str]] = {True: ["await-init"], False: []}
 
 
 def ops(steps: tuple[Step, ...]) -> list[str]:
@@ -75,11 +78,8 @@ def test_identity_then_capabilities_then_nothing_but_the_program(launch: Launch,
     names = ops(plan(launch, FILTERS, rootless=rootless).service)
     after = names[names.index("capabilities") + 1 :]
     assert names.index("bounding") < names.index("become") < names.index("capabilities")
-    assert [name for name in after if name not in {"no-new-privileges", "filter"}] == [
-        "workdir",
-        "await-init",
-        "exec",
-    ]
+    last = ["workdir", "spawn"] if launch.spawn else ["workdir", *FORKED[launch.init], "exec"]
+    assert [name for name in after if name not in {"no-new-privileges", "filter"}] == last
     assert ("no-new-privileges" in names) == launch.no_new_privileges
 
 
@@ -91,7 +91,8 @@ def test_nothing_but_exec_follows_the_filter_unless_it_needs_privileges_to_load(
     names = ops(steps.service)
     assert ("filter" in names) == (launch.filter >= 0) == bool(steps.filters)
     if "filter" in names:
-        before = "await-init" if launch.no_new_privileges else "become"
+        last = "spawn" if launch.spawn else [*FORKED[launch.init], "exec"][0]
+        before = last if launch.no_new_privileges else "become"
         assert names[names.index("filter") + 1] == before
 
 
@@ -212,7 +213,7 @@ def test_a_network_of_its_own_is_there_before_sys_shows_it(launch: Launch) -> No
     shown = next(i for i, step in enumerate(steps.root) if step.op == "mount" and step.args[1] == "/sys")
     if "net" not in launch.namespaces:
         assert not {"join-network", "loopback"} & set(names + ops(steps.aside))
-    elif launch.init:
+    elif launch.init and not launch.spawn:
         assert ops(steps.aside) == ["unshare", "loopback"]
         assert names.index("join-network") < shown
     else:
