@@ -1,12 +1,18 @@
-"""The forked side of a launch: first → service, as helper.steps ordered.
+"""The forked side of a launch, as helper.steps ordered.
 
-    helper ─clone3→ first (PID 1 of the container) ─fork→ service: builds the root ─exec→ the program
-                      └ becomes the init shim (init = true)
+    helper ─clone3→ PID 1 of the container: builds the root, takes the service's confinement,
+                      └ becomes the init shim            ─posix_spawn→ the program
 
-PID 1 does as little as can be, so that it stays small: every page that it touches is its own for
-the life of the container. With init = false it is the service. They report on one SOCK_SEQPACKET socket: b"service" says who is the service (the kernel adds the
-sender's PID as the helper sees it), a JSON object {stage, errno, path} says what failed. The socket
-is close-on-exec, so its end without a failure is success.
+    helper ─clone3→ PID 1 ─fork→ service: builds the root around both ─exec→ the program
+                      └ becomes the init shim
+
+The second way is for what is the service's alone: declared limits, a seccomp profile of its own. With
+init = false PID 1 takes all steps and executes the program itself.
+
+They report on one SOCK_SEQPACKET socket. b"service" says who is the service: a pidfd comes with it when
+it was spawned, and then its exec is done; else the kernel adds the sender's PID as the helper sees it, and
+the end of the socket, which is close-on-exec, is the exec. A JSON object {stage, errno, path} says what
+failed.
 
 Nothing here returns or raises to the caller: each function ends the process.
 """

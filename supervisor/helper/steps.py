@@ -1,11 +1,12 @@
 """From a declared container to the ordered steps that confine it: pure, and data.
 
-Two processes take the steps, each list in order, each step stopping the launch if it fails:
+PID 1 of the container takes them, or it and the service that it forks (see helper.child), each list
+in order, each step stopping the launch if it fails:
 
-    first    PID 1 of the container: joins its cgroup and unshares
-    aside    PID 1, while the service builds the root: a network namespace takes its time
-    root     the service: builds the root out of sight, then enters it, and PID 1 with it
-    service  the service: gives up everything it may not keep, then becomes the program
+    first    PID 1: joins its cgroup and unshares
+    aside    PID 1, if a forked service builds the root meanwhile: a network namespace takes its time
+    root     whoever builds the root: out of sight, then it is entered
+    service  gives up everything the service may not keep, then starts the program
 
 Laws: mounts happen only between "private" and "enter"; every target is a path below the new
 root; the host's privileges end with "userns", before the identity is taken; the identity is taken
