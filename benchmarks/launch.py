@@ -32,7 +32,7 @@ CONFIGURATION = """
 runtime_dir = "{runtime_dir}"
 logs.dir = "logs"
 [container.true]
-rootfs = "root"
+rootfs = "rootfs"
 rootfs_mode = "read-only"
 command = ["/bin/true"]
 restart = "never"
@@ -42,11 +42,11 @@ restart = "never"
 def make_root(folder: str) -> None:
     """A root directory with one static program, and the folders that runtimes mount over."""
     for name in ROOTFS_FOLDERS:
-        os.makedirs(f"{folder}/root/{name}")
+        os.makedirs(f"{folder}/rootfs/{name}")
     busybox = subprocess.run(
         [f"{PROJECT}/tests/setup", "busybox"], check=True, capture_output=True, text=True
     )
-    shutil.copy(f"{busybox.stdout.strip()}/busybox", f"{folder}/root/bin/true")
+    shutil.copy(f"{busybox.stdout.strip()}/busybox", f"{folder}/rootfs/bin/true")
 
 
 class Ours:
@@ -98,7 +98,7 @@ class Crun:
         bundle = os.path.join(folder, "bundle")
         os.makedirs(bundle)
         with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
-            json.dump(specification(f"{folder}/root", ["/bin/true"]), file)
+            json.dump(specification(f"{folder}/rootfs", ["/bin/true"]), file)
         run = ["crun", "--root", f"{folder}/crun", "run", "--bundle", bundle, f"bench-{os.getpid()}"]
         self.runner = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.oci", *run],
@@ -121,7 +121,7 @@ def bwrap(folder: str) -> Callable[[], float]:
         "bwrap",
         "--unshare-all",
         "--ro-bind",
-        f"{folder}/root",
+        f"{folder}/rootfs",
         "/",
         "--proc",
         "/proc",
@@ -132,7 +132,7 @@ def bwrap(folder: str) -> Callable[[], float]:
 
 
 def bare(folder: str) -> Callable[[], float]:
-    return lambda: _run([f"{folder}/root/bin/true"])
+    return lambda: _run([f"{folder}/rootfs/bin/true"])
 
 
 def _run(command: list[str]) -> float:

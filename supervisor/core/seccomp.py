@@ -10,7 +10,7 @@ actions the first rule counts. A call that no rule matches gets the default acti
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Action = Literal[
     "SCMP_ACT_KILL_PROCESS",
@@ -21,16 +21,8 @@ Action = Literal[
     "SCMP_ACT_LOG",
     "SCMP_ACT_ALLOW",
 ]
-#: Most restrictive first.
-ACTIONS: tuple[Action, ...] = (
-    "SCMP_ACT_KILL_PROCESS",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_TRAP",
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_TRACE",
-    "SCMP_ACT_LOG",
-    "SCMP_ACT_ALLOW",
-)
+#: Most restrictive first, as written above.
+ACTIONS: tuple[Action, ...] = get_args(Action)
 #: Actions by which the call is made after all.
 PERMISSIVE: frozenset[Action] = frozenset({"SCMP_ACT_TRACE", "SCMP_ACT_LOG", "SCMP_ACT_ALLOW"})
 

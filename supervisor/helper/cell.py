@@ -20,7 +20,7 @@ from typing import NamedTuple
 from supervisor.errors import KernelError
 from supervisor.helper import child, notes, policy
 from supervisor.helper.declaration import Declaration
-from supervisor.helper.protocol import Launch, Report
+from supervisor.helper.protocol import IDS, Launch, Report
 from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
 from supervisor.helper.runfiles import RunFiles
 from supervisor.helper.workplace import Workplace
@@ -28,8 +28,6 @@ from supervisor.kernel import cgroup, namespaces, process
 
 _NO_STATUS = (-1, -1)
 _LONGEST = 1 << 14  # bytes of what a launch's process says: a path of 1024 characters takes 12 each in JSON
-#: User and group ids that a container with a user namespace of its own has.
-ID_COUNT = 65536
 
 
 class Place(NamedTuple):
@@ -116,7 +114,7 @@ class Cell:
         self.files.make()
         os.ftruncate(self.files.open["exit"], 0)
         if self.launch.ids >= 0 and self.userns < 0:
-            self.userns = namespaces.make_user(self.launch.ids, ID_COUNT)
+            self.userns = namespaces.make_user(self.launch.ids, IDS)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

@@ -51,7 +51,6 @@ def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket
             _spawn(work, steps, report, {fds.report, fds.exit_file})
             init.run(work.service, fds.exit_file)
         if shim:
-            init.block_signals()
             ours, work.init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             service = os.fork()
             if service:

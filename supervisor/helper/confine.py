@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from supervisor.errors import KernelError
 from supervisor.helper.accounts import look_up
+from supervisor.helper.protocol import IDS
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import caps, cgroup, libc, namespaces, process, seccomp
 
 _ROOT = 0
-_IDS = 65536  # of a container with a user namespace of its own
 
 
 def join(work: Workplace) -> None:
@@ -42,7 +42,7 @@ def lookup(work: Workplace, user: str, groups: tuple[str, ...]) -> None:
     if work.rootless and (account.uid, account.gid) != (_ROOT, _ROOT):
         # One id is mapped in a user's own namespace, so there is nobody else to become.
         raise KernelError("setresuid", errno.EPERM, f"{user}: without root a container has only uid 0 (you)")
-    if work.ids >= 0 and max(account.uid, *account.groups) >= _IDS:
+    if work.ids >= 0 and max(account.uid, *account.groups) >= IDS:
         raise KernelError(
             "setresuid", errno.EINVAL, f"{user}: a private user namespace has the ids 0 to 65535"
         )

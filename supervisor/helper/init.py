@@ -23,13 +23,10 @@ _ALL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _SIGNALLED = 128
 
 
-def block_signals() -> None:
-    """Before the service is forked, so that its end cannot be missed; the service unblocks its own."""
-    process.block_signals()
-
-
 def run(service: int, exit_file: int) -> NoReturn:
-    """Wait for the service's end and end with it; whatever else lives in the container then dies."""
+    """Wait for the service's end and end with it; whatever else lives in the container then dies. No end can
+    have been missed: every signal has been blocked since before this process was born.
+    """
     code, signalled = 1, -1
     try:
         code, signalled = _wait(service)
@@ -46,11 +43,19 @@ def tell(init: socket.socket, account: Account) -> None:
 
 def let_go(keep: set[int]) -> None:
     """The same, of a PID 1 that is confined as the service is: what that may do and it need not."""
+    _close(keep)
+    _lay_down()
+
+
+def _close(keep: set[int]) -> None:
     for descriptor in (1, 2):
-        os.dup2(0, descriptor)
+        os.dup2(0, descriptor)  # the service alone holds its output
     process.close_all_but(keep)
+
+
+def _lay_down() -> None:
     caps.take_exactly((), root=True)
-    process.set_undumpable()
+    process.set_undumpable()  # taking another uid has reset it
 
 
 def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...], keep: set[int]) -> bool:
@@ -60,9 +65,7 @@ def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...],
     """
     if work.userns >= 0:
         confine.userns(work)
-    for descriptor in (1, 2):
-        os.dup2(0, descriptor)  # the service alone holds its output
-    process.close_all_but({*keep, service.fileno()})
+    _close({*keep, service.fileno()})
     caps.limit_bounding(())  # before the account: another uid may not do it any more
     process.no_new_privileges()
     ids = tuple(map(int, service.recv(1 << 20).split()))
@@ -72,8 +75,7 @@ def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...],
     uid, gid = ids[:2]
     if os.getuid() != uid or os.getgid() != gid:
         process.become(uid, gid, ids[2:])
-    caps.take_exactly((), root=True)
-    process.set_undumpable()  # taking another uid has reset it
+    _lay_down()
     confine.filter_calls(work, filters)
     service.send(b"done")
     service.close()

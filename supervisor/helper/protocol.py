@@ -19,9 +19,9 @@ from supervisor.errors import ProtocolError
 
 MAX = 4096
 VISIT_MAX = 65536
+IDS = 65536  # user and group ids of a container with a user namespace of its own
 _MAX_NAME = 80  # of ASCII: no declared container has a longer one
-_MAX_RUN = 1 << 53
-_MAX_SIGNAL = 64
+_MAX_RUN, _MAX_SIGNAL = 1 << 53, 64
 
 # ── daemon → helper ────────────────────────────────────────────────────────────────────
 

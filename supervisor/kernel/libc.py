@@ -46,7 +46,6 @@ _NUMBERS = {name: both[platform.machine() != "x86_64"] for name, both in _OLD.it
 
 _CLONE_PIDFD, _CLONE_INTO_CGROUP = 0x1000, 0x200000000
 _CAPABILITY_VERSION_3 = struct.pack("2I", 0x20080522, 0)
-AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 O_CLOEXEC = os.O_CLOEXEC

@@ -9,7 +9,9 @@ Under a running supervisor names that have ids keep them, whoever comes beside t
 import hashlib
 from collections.abc import Iterable, Mapping
 
-EACH = 65536
+from supervisor.helper.protocol import IDS
+
+EACH = IDS
 
 
 def allocate(
