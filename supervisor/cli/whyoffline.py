@@ -18,6 +18,7 @@ from supervisor.errors import RequestError
 from supervisor.logs import query, segments
 from supervisor.logs.archive import SUPERVISOR
 from supervisor.logs.lastwords import last_words
+from supervisor.logs.segment import open_segment
 from supervisor.logs.stamp import instant
 from supervisor.supervise.ledger import Entry, Ledger
 from supervisor.supervise.memory import runs_of
@@ -99,12 +100,12 @@ def _records(logs: int) -> Iterator[dict[str, Any]]:
     """The supervisor's own, oldest first, the newest MOST of them."""
 
     def backwards() -> Iterator[bytes]:
-        for segment in query.entries_backwards(logs, SUPERVISOR):
-            if (fd := segments.open_segment(logs, SUPERVISOR, segment)) is not None:
+        for entry in query.entries_backwards(logs, SUPERVISOR):
+            if (segment := open_segment(logs, SUPERVISOR, entry)) is not None:
                 try:
-                    yield from segments.backwards(fd, os.fstat(fd).st_size)
+                    yield from segments.backwards(segment, segment.size())
                 finally:
-                    os.close(fd)
+                    segment.close()
 
     for raw in reversed(list(islice(backwards(), MOST))):
         with suppress(msgspec.MsgspecError, RecursionError):

@@ -13,6 +13,7 @@ from supervisor.logs.archive import Archive
 from supervisor.logs.fifo import Fifo, open_fifo
 from supervisor.logs.intent import Intent, Notebook
 from supervisor.logs.records import Batch, Source
+from supervisor.logs.segment import open_segment
 from supervisor.logs.stamp import LENGTH
 from supervisor.logs.store import Store
 
@@ -88,28 +89,24 @@ def next_seq(archive: Archive, store: Store, source: Source) -> int:
 
     Looks backwards through segments until it finds a record of the source, or of an older run:
     normally the last block of current.jsonl. Only a stream that has long been silent while the
-    other one filled segments costs more; a compressed segment ends the search.
+    other one filled segments costs more.
     """
     needle = source.needle()
     older = Source(source.container, source.run, "").needle().partition(b',"run":')[0] + b',"run":'
     store.place()  # repaired, if need be
-    entries = [segments.CURRENT]
-    entries += [
-        stem + segments.SUFFIX for stem in reversed(segments.closed(archive.log_dir, source.container))
-    ]
-    for entry in entries:
-        fd = segments.open_segment(archive.log_dir, source.container, entry)
-        if fd is None:
+    for entry in reversed(segments.entries(archive.log_dir, source.container)):
+        segment = open_segment(archive.log_dir, source.container, entry)
+        if segment is None:
             continue
         try:
-            for line in segments.backwards(fd, os.fstat(fd).st_size):
+            for line in segments.backwards(segment, segment.size()):
                 tail = line[_TS + LENGTH :]
                 if tail.startswith(needle):
                     return _digits(tail, len(needle)) + 1
                 if tail.startswith(older) and _digits(tail, len(older)) < source.run:
                     return 1
         finally:
-            os.close(fd)
+            segment.close()
     return 1
 
 

@@ -5,12 +5,12 @@ is found by halving, so it costs the same in a small log and in a large one; at 
 and no more than what LONGEST characters of each are read and given.
 """
 
-import os
 from typing import Any
 
 import msgspec
 
 from supervisor.logs import query, segments
+from supervisor.logs.segment import Segment, open_segment
 from supervisor.logs.stamp import LENGTH, stamp
 
 #: Records looked at in search of a run's: between two runs there are only the supervisor's own few.
@@ -45,18 +45,18 @@ def last_words(log_dir: int, name: str, run: int, ended_at: float | None, n: int
     found: list[dict[str, Any]] = []
     looked = 0
     for entry in query.entries_backwards(log_dir, name):
-        fd = segments.open_segment(log_dir, name, entry)
-        if fd is None:
+        segment = open_segment(log_dir, name, entry)
+        if segment is None:
             continue
         try:
-            for raw in segments.backwards(fd, _end(fd, before)):
+            for raw in segments.backwards(segment, _end(segment, before)):
                 record, looked = _read(raw), looked + 1
                 if record is not None and record.run == run:
                     found.append(_shown(record))
                 if len(found) == n or looked >= MOST or (record is not None and record.run < run):
                     return found[::-1]
         finally:
-            os.close(fd)
+            segment.close()
     return found[::-1]
 
 
@@ -80,29 +80,29 @@ def _shown(record: _Output) -> dict[str, Any]:
     return shown | {"data": record.data}
 
 
-def _end(fd: int, before: str | None) -> int:
+def _end(segment: Segment, before: str | None) -> int:
     """Where the first record later than `before` begins, or the end of the file."""
-    low, high = 0, os.fstat(fd).st_size
+    low, high = 0, segment.size()
     if before is None:
         return high
     size = high
     while low < high:
         middle = (low + high) // 2
-        start = _line_from(fd, middle, size)
-        if start >= size or os.pread(fd, _TS.stop, start)[_TS].decode("ascii", "replace") > before:
+        start = _line_from(segment, middle, size)
+        if start >= size or segment.pread(_TS.stop, start)[_TS].decode("ascii", "replace") > before:
             high = middle
         else:
             low = middle + 1
-    return _line_from(fd, low, size)
+    return _line_from(segment, low, size)
 
 
-def _line_from(fd: int, position: int, size: int) -> int:
+def _line_from(segment: Segment, position: int, size: int) -> int:
     """Where the first line begins that begins at `position` or later; `size` if none does."""
     if position == 0:
         return 0
     at = position - 1
     while at < size:
-        block = os.pread(fd, min(_BLOCK, size - at), at)
+        block = segment.pread(min(_BLOCK, size - at), at)
         newline = block.find(b"\n")
         if newline >= 0:
             return at + newline + 1

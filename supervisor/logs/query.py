@@ -2,21 +2,20 @@
 
 Laws: records come as they are stored, one JSON text each, without newline. Merged over
 containers by `ts`; of one folder, in the order in which they were written. The last n are read
-from the end, block by block. A cursor survives rotation: it is a segment's first `ts` (its name,
-once closed), its inode and an offset, and holds no descriptor, so that thousands may be followed.
+from the end, block by block. A cursor survives rotation and compression: it is a segment's mark and
+an offset, and holds no descriptor, so that thousands may be followed.
 """
 
 import heapq
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
 from supervisor.logs import segments
 from supervisor.logs.archive import SUPERVISOR
-from supervisor.logs.stamp import LENGTH, file_stem
+from supervisor.logs.segment import CURRENT, SUFFIX, Mark, Segment, open_segment
+from supervisor.logs.stamp import LENGTH
 
 _TS = slice(7, 7 + LENGTH)
 
@@ -68,34 +67,33 @@ def merge(batches: Iterable[list[bytes]]) -> list[bytes]:
 
 def _folder(log_dir: int, name: str, before: "Cursor | None") -> Iterator[bytes]:
     """Records of one folder, last first."""
-    seen: int | None = None
+    seen: Mark | None = None
     if before is not None and before.mark is None:
         return  # all of it is the cursor's
     skipping = before is not None
     for entry in entries_backwards(log_dir, name):
-        fd = segments.open_segment(log_dir, name, entry)
-        if fd is None:
+        segment = open_segment(log_dir, name, entry)
+        if segment is None:
             continue
         try:
-            stat = os.fstat(fd)
-            if stat.st_ino == seen:  # renamed after it was read as current.jsonl
+            end = segment.size()
+            if segment.mark is not None and segment.mark == seen:  # closed after it was read as current.jsonl
                 continue
-            seen = stat.st_ino
-            end = stat.st_size
+            seen = segment.mark
             if skipping and before is not None:
-                if mark(fd) != before.mark:
+                if segment.mark != before.mark:
                     continue
                 skipping, end = False, before.offset
-            yield from segments.backwards(fd, end)
+            yield from segments.backwards(segment, end)
         finally:
-            os.close(fd)
+            segment.close()
 
 
 def entries_backwards(log_dir: int, name: str) -> Iterator[str]:
     """Lazily: most tails need current.jsonl only. A folder that is not there has no records."""
-    yield segments.CURRENT
+    yield CURRENT
     for stem in reversed(_closed(log_dir, name)):
-        yield stem + segments.SUFFIX
+        yield stem + SUFFIX
 
 
 def _closed(log_dir: int, name: str) -> list[str]:
@@ -105,25 +103,10 @@ def _closed(log_dir: int, name: str) -> list[str]:
         return []
 
 
-class Mark(NamedTuple):
-    """Which segment it is, also after it was renamed: inodes are used again, first records are not."""
-
-    inode: int
-    stem: str
-
-
-def mark(fd: int) -> Mark | None:
-    """None while the segment has no record."""
-    head = os.pread(fd, _TS.stop, 0)
-    if len(head) < _TS.stop:
-        return None
-    return Mark(os.fstat(fd).st_ino, file_stem(head[_TS].decode("ascii", "replace")))
-
-
 class Cursor:
     """A place in one folder; starts at the end of what there is, or at the very beginning.
 
-    Records that were dropped or compressed before they were read are passed over.
+    Records that were dropped before they were read are passed over.
     """
 
     def __init__(self, log_dir: int, name: str, *, start: bool = False) -> None:
@@ -134,46 +117,46 @@ class Cursor:
         if start:
             return
         for entry in entries_backwards(log_dir, name):  # current.jsonl may be empty or not there
-            fd = segments.open_segment(log_dir, name, entry)
-            if fd is None:
+            segment = open_segment(log_dir, name, entry)
+            if segment is None:
                 continue
             try:
-                self.mark = mark(fd)
-                self.offset = segments.whole_size(fd, os.fstat(fd).st_size)
+                self.mark = segment.mark
+                self.offset = segments.whole_size(segment, segment.size())
             finally:
-                os.close(fd)
+                segment.close()
             if self.mark is not None:
                 break
 
     def read(self, limit: int = 1 << 20) -> list[bytes]:
         """Records since the last call, about `limit` bytes of them at most; [] if there are none."""
-        current = segments.open_segment(self._log_dir, self.name, segments.CURRENT)
+        current = open_segment(self._log_dir, self.name, CURRENT)
         if current is not None:
             try:
-                if self.mark is not None and mark(current) == self.mark:
+                if self.mark is not None and current.mark == self.mark:
                     return self._advance(current, limit)
             finally:
-                os.close(current)
+                current.close()
         return self._read_on(limit)
 
     def _read_on(self, limit: int) -> list[bytes]:
         """The segment has been closed, or none was begun: its rest, then those after it."""
         stems = _closed(self._log_dir, self.name)
-        for entry in [*(stem + segments.SUFFIX for stem in self._from_here(stems)), segments.CURRENT]:
-            fd = segments.open_segment(self._log_dir, self.name, entry)
-            if fd is None:
+        for entry in [*(stem + SUFFIX for stem in self._from_here(stems)), CURRENT]:
+            segment = open_segment(self._log_dir, self.name, entry)
+            if segment is None:
                 continue
             try:
-                here = mark(fd)
-                if entry == segments.CURRENT and _closed(self._log_dir, self.name) != stems:
+                here = segment.mark
+                if entry == CURRENT and _closed(self._log_dir, self.name) != stems:
                     return self._read_on(limit)  # closed one more meanwhile
                 if here is None:
                     continue
                 if here != self.mark:
                     self.mark, self.offset = here, 0
-                records = self._advance(fd, limit)
+                records = self._advance(segment, limit)
             finally:
-                os.close(fd)
+                segment.close()
             if records:
                 return records
         return []
@@ -182,21 +165,21 @@ class Cursor:
         if self.mark is None:
             return stems
         for index in range(len(stems) - 1, -1, -1):
-            fd = segments.open_segment(self._log_dir, self.name, stems[index] + segments.SUFFIX)
-            if fd is None:
+            segment = open_segment(self._log_dir, self.name, stems[index] + SUFFIX)
+            if segment is None:
                 continue
-            here = mark(fd)
-            os.close(fd)
+            here = segment.mark
+            segment.close()
             if here == self.mark:
                 return stems[index:]
-        return [stem for stem in stems if stem > self.mark.stem]  # it has been dropped or compressed
+        return [stem for stem in stems if stem > self.mark.stem]  # it has been dropped
 
-    def _advance(self, fd: int, limit: int) -> list[bytes]:
-        block = os.pread(fd, limit, self.offset)
+    def _advance(self, segment: Segment, limit: int) -> list[bytes]:
+        block = segment.pread(limit, self.offset)
         end = block.rfind(b"\n") + 1
         while not end and len(block) == limit:  # one record larger than the limit
             limit *= 2
-            block = os.pread(fd, limit, self.offset)
+            block = segment.pread(limit, self.offset)
             end = block.rfind(b"\n") + 1
         self.offset += end
         return block[:end].split(b"\n")[:-1]

@@ -1,69 +1,63 @@
-"""The files of one folder of records, and reading them backwards.
+"""The segments of one folder of records, and reading them backwards.
 
 Laws: `current.jsonl` is the newest. Closed segments are older; the order of their stems is
-their age, whatever the clock did. Readers see whole lines only. Compressed segments
-(`.jsonl.zst`, `.jsonl.gz`) are listed for their names but not read here.
+their age, whatever the clock did. Readers see whole lines only. A segment is listed once: a
+compressed file has its name only when it is whole, so it stands for the plain one beside it.
 """
 
 import os
 from collections.abc import Iterator
 
-CURRENT = "current.jsonl"
-SUFFIX = ".jsonl"
+from supervisor.logs.frames import FORMATS
+from supervisor.logs.segment import CURRENT, SUFFIX, Segment
+
 BLOCK = 1 << 16
+_SUFFIXES = (SUFFIX, *(form.suffix for form in FORMATS))
 
 
-def stems(log_dir: int, name: str) -> list[str]:
-    """Names of closed segments without suffix, oldest first, compressed ones too."""
-    return sorted({entry.split(SUFFIX)[0] for entry in _entries(log_dir, name) if entry != CURRENT})
+def entries(log_dir: int, name: str) -> list[str]:
+    """File names, oldest first, `current.jsonl` last whether it is there or not; [] without a folder."""
+    try:
+        found = files(log_dir, name)
+    except FileNotFoundError:
+        return []
+    by_stem = {entry.partition(SUFFIX)[0]: entry for entry in sorted(found)}  # a longer suffix comes later
+    return [*(by_stem[stem] for stem in sorted(by_stem)), CURRENT]
 
 
 def closed(log_dir: int, name: str) -> list[str]:
-    """Stems of the closed segments that can be read as they are, oldest first."""
-    return sorted(
-        entry.removesuffix(SUFFIX)
-        for entry in _entries(log_dir, name)
-        if entry.endswith(SUFFIX) and entry != CURRENT
-    )
+    """Stems of the closed segments, oldest first."""
+    return sorted({entry.partition(SUFFIX)[0] for entry in files(log_dir, name)})
 
 
-def _entries(log_dir: int, name: str) -> list[str]:
+def files(log_dir: int, name: str) -> list[str]:
+    """All files of closed segments, in no order."""
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=log_dir)
     try:
-        return [entry for entry in os.listdir(folder) if SUFFIX in entry]
+        return [entry for entry in os.listdir(folder) if entry.endswith(_SUFFIXES) and entry != CURRENT]
     finally:
         os.close(folder)
 
 
-def open_segment(log_dir: int, name: str, entry: str) -> int | None:
-    """A reading descriptor; None if there is no such file (any more)."""
-    try:
-        return os.open(
-            f"{name}/{entry}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=log_dir
-        )
-    except FileNotFoundError:
-        return None
-
-
-def whole_size(fd: int, size: int) -> int:
+def whole_size(segment: Segment, size: int) -> int:
     """Where the last whole line before `size` ends."""
     while size > 0:
         start = max(0, size - BLOCK)
-        newline = os.pread(fd, size - start, start).rfind(b"\n")
+        newline = segment.pread(size - start, start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1
         size = start
     return 0
 
 
-def backwards(fd: int, end: int) -> Iterator[bytes]:
+def backwards(segment: Segment, end: int) -> Iterator[bytes]:
     """Whole lines before `end`, without their newline, last first, read block by block."""
-    end = whole_size(fd, end)
+    end = whole_size(segment, end)
     tail: list[bytes] = []  # blocks of a line whose start has not been read yet, last first
     position = end - 1  # without the last newline
     while position > 0:
         start = max(0, position - BLOCK)
-        block = os.pread(fd, position - start, start)
+        block = segment.pread(position - start, start)
         position = start
         first, *lines = block.split(b"\n")
         if lines:

@@ -21,6 +21,7 @@ import trio
 from supervisor.logs import segments
 from supervisor.logs.bell import Bell
 from supervisor.logs.descriptors import Descriptors
+from supervisor.logs.segment import CURRENT, SUFFIX, Segment
 from supervisor.logs.stamp import LENGTH, file_stem, instant
 
 MODE = 0o640
@@ -103,14 +104,14 @@ class Store:
             fd = None
             self._sound, self._born = False, None
         if fd is None:
-            path = f"{self.name}/{segments.CURRENT}"
+            path = f"{self.name}/{CURRENT}"
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(path, flags, MODE, dir_fd=self._log_dir)
             os.fchmod(fd, MODE)  # whatever the umask
             self._descriptors.put(self.name, fd)
         if repair and not self._sound:
             size = os.fstat(fd).st_size
-            whole = segments.whole_size(fd, size)
+            whole = segments.whole_size(Segment(fd, CURRENT), size)
             if whole < size:
                 os.ftruncate(fd, whole)
             self._sound = True
@@ -135,14 +136,14 @@ class Store:
 
     def _close_segment(self, ts: str) -> None:
         stem = file_stem(self._first_ts(ts))
-        taken = segments.stems(self._log_dir, self.name)
+        taken = segments.closed(self._log_dir, self.name)
         if taken and stem <= taken[-1]:
             base, _, number = taken[-1].partition("~")
             stem = f"{base}~{int(number or 0) + 1:06}"
         folder = self.name
         os.rename(
-            f"{folder}/{segments.CURRENT}",
-            f"{folder}/{stem}{segments.SUFFIX}",
+            f"{folder}/{CURRENT}",
+            f"{folder}/{stem}{SUFFIX}",
             src_dir_fd=self._log_dir,
             dst_dir_fd=self._log_dir,
         )

@@ -20,6 +20,7 @@ from supervisor.core.events import Json
 from supervisor.logs import segments
 from supervisor.logs.archive import Archive
 from supervisor.logs.capture import Capture
+from supervisor.logs.segment import open_segment
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.tee.restype = ctypes.c_ssize_t
@@ -135,12 +136,11 @@ class Rig:
     def records(self, name: str = "a") -> list[dict[str, Any]]:
         """All of them, oldest first; each must be one whole line of JSON."""
         found = []
-        entries = [stem + segments.SUFFIX for stem in segments.closed(self.log_dir, name)]
-        for entry in [*entries, segments.CURRENT]:
-            path = f"{self.root}/log/{name}/{entry}"
-            if os.path.exists(path):
-                with open(path, "rb") as file:
-                    data = file.read()
+        for entry in segments.entries(self.log_dir, name):
+            segment = open_segment(self.log_dir, name, entry)
+            if segment is not None:
+                data = segment.pread(segment.size(), 0)
+                segment.close()
                 assert not data or data.endswith(b"\n")
                 found += [json.loads(line) for line in data.split(b"\n")[:-1]]
         return found

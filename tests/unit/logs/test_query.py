@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from supervisor.logs import segments
 from supervisor.logs.query import Cursor, merge, tail
+from supervisor.logs.segment import Segment
 from supervisor.logs.stamp import stamp
 
 if TYPE_CHECKING:
@@ -122,5 +123,5 @@ def test_reading_backwards_gives_the_same_lines(make_rig: type[Rig], lines: list
     with make_rig() as rig, open(f"{rig.root}/x", "wb+") as file:
         file.write(b"".join(line + b"\n" for line in lines))
         file.flush()
-        size = os.fstat(file.fileno()).st_size
-        assert list(segments.backwards(file.fileno(), size)) == lines[::-1]
+        segment = Segment(file.fileno(), "x")
+        assert list(segments.backwards(segment, segment.size())) == lines[::-1]
