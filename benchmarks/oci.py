@@ -29,7 +29,7 @@ def specification(root: str, argv: list[str], *, userns: bool = True) -> dict[st
     mapping = [{"containerID": 0, "hostID": 524288, "size": 65536}]
     linux: dict[str, Any] = {
         "namespaces": [{"type": kind} for kind in kinds],
-        "maskedPaths": [f"{parent}/{name}" for parent, names in MASKED.items() for name in names],
+        "maskedPaths": [f"{parent}/{name.rstrip('/')}" for parent, names in MASKED.items() for name in names],
         "readonlyPaths": [f"/proc/{name}" for name in PROTECTED],
         "seccomp": _profile(DEFAULT),
     }

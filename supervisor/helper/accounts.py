@@ -10,8 +10,15 @@ import stat
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.kernel import mounts
+from supervisor.kernel.calls import resolve
+from supervisor.kernel.program import Slot, run
 
+_ROOT, _FILE = Slot(0), Slot(1)
+_MISSING = ((errno.ENOENT, 0), (errno.ENOTDIR, 0))
+_OPEN = {
+    path: (resolve(_ROOT, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, keep=_FILE, passes=_MISSING),)
+    for path in ("/etc/passwd", "/etc/group")
+}
 _MAX_FILE = 1 << 20
 _MAX_ID = (1 << 32) - 2
 
@@ -53,8 +60,11 @@ def _is_id(text: str) -> bool:
 
 def _entry(root: int, path: str, key: str, fields: int) -> list[bytes] | None:
     """The line whose name is `key` or, if `key` is a number, whose id is; None without one."""
+    content = _read(root, path)
+    if not content:
+        return None
     wanted = os.fsencode(key)
-    for line in _read(root, path).split(b"\n"):
+    for line in content.split(b"\n"):
         entry = line.split(b":")
         sound = len(entry) == fields and all(_is_id(os.fsdecode(one)) for one in entry[2 : fields - 3])
         if sound and wanted in ((entry[2],) if _is_id(key) else (entry[0],)):
@@ -68,11 +78,10 @@ def _read(root: int, path: str) -> bytes:
     Only a file that is not there is the same as an empty one: without the line that was meant, a user
     given as a number would get the group 0.
     """
-    try:
-        file = mounts.resolve(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except KernelError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise
+    slots = [root, -1]
+    run(_OPEN[path], slots)
+    file = slots[_FILE]
+    if file < 0:
         return b""
     try:
         return os.read(file, _MAX_FILE) if stat.S_ISREG(os.fstat(file).st_mode) else b""

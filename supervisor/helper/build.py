@@ -5,25 +5,18 @@ host's root privileges. The contents of the root directory, and what other conta
 it, are hostile: they are reached by descriptor only, resolved below the new root.
 """
 
-import errno
 import os
 import socket
 import stat
 
-from supervisor.errors import KernelError
-from supervisor.helper.workplace import Workplace
-from supervisor.kernel import caps, mounts, namespaces
+from supervisor.helper.workplace import FILE, FOLDER, HOST, PROC, ROOT, SYS, Workplace
+from supervisor.kernel import mounts, namespaces
 
 
 def private(work: Workplace) -> None:
     """Before any other mount: nothing of what follows reaches the host."""
-    work.host = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    work.slots[HOST] = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mounts.make_private()
-
-
-def own_ids(work: Workplace) -> None:
-    """What is made from here on belongs to the container's root; the powers to make it stay."""
-    caps.act_as(work.ids)
 
 
 def shift_time(work: Workplace, offsets: tuple[tuple[str, int], ...]) -> None:
@@ -87,22 +80,9 @@ def _make_layer(upper: int, lower: os.stat_result) -> None:
             os.chown("upper", lower.st_uid, lower.st_gid, dir_fd=upper)
 
 
-def bind_root(work: Workplace, path: str, attributes: int) -> None:
-    source = work.on_host(path, os.O_PATH | os.O_DIRECTORY)
-    root = mounts.clone(source, recursive=True)
-    os.close(source)
-    work.map_ids(root, path)
-    mounts.set_attributes(root, attributes | mounts.NODEV)
-    _attach_root(work, root)
-
-
-def tmpfs_root(work: Workplace) -> None:
-    _attach_root(work, mounts.filesystem("tmpfs", (("mode", "755"),), mounts.NOSUID | mounts.NODEV))
-
-
 def _attach_root(work: Workplace, root: int) -> None:
     _over_mountpoint(work, root)
-    work.root = root
+    work.slots[ROOT] = root
 
 
 def _over_mountpoint(work: Workplace, tree: int) -> None:
@@ -112,29 +92,9 @@ def _over_mountpoint(work: Workplace, tree: int) -> None:
     os.close(place)
 
 
-def no_setuid(work: Workplace) -> None:
-    """With no_new_privs set-user-ID bits do nothing anyway; this says so to whoever looks."""
-    mounts.set_attributes(work.root, mounts.NOSUID, recursive=False)
-
-
-def seal(work: Workplace) -> None:
-    """The root itself becomes read-only, what is mounted below it stays as declared."""
-    mounts.set_attributes(work.root, mounts.RDONLY, recursive=False)
-
-
-# ── mounts in it ───────────────────────────────────────────────────────────────────────
-
-
-def mount(
-    work: Workplace, fstype: str, target: str, options: tuple[tuple[str, str], ...], attributes: int
-) -> None:
-    """/proc and /sys are refused as links, and held open: what is done below them later must reach the
-    kernel, not what the root directory's author puts in their place (CVE-2019-19921).
-    """
-    tree = mounts.filesystem(fstype, options, attributes)
-    if target in ("/proc", "/sys"):
-        work.kernel[target] = os.dup(tree)
-    _attach(work, tree, target, directory=True, links=target not in work.kernel)
+def tmpfs(work: Workplace, target: str, options: tuple[tuple[str, str], ...], attributes: int) -> None:
+    tree = mounts.filesystem("tmpfs", options, attributes)
+    _attach(work, tree, target, directory=True)
 
 
 def bind(work: Workplace, source: str, target: str, added: int, removed: int) -> None:
@@ -154,77 +114,11 @@ def show_tree(
     _attach(work, tree, target, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
 
 
-def _attach(work: Workplace, tree: int, target: str, *, directory: bool, links: bool = True) -> None:
-    place = mounts.make_place(work.root, target, directory=directory, links=links)
+def _attach(work: Workplace, tree: int, target: str, *, directory: bool) -> None:
+    place = mounts.make_place(work.root, target, directory=directory)
     mounts.attach(tree, place, target)
     os.close(place)
     os.close(tree)
-
-
-def masks(work: Workplace) -> None:
-    """An empty folder and an empty file, read-only: what masked paths show. Nothing of the root
-    directory is their source, so no link planted in it can become one (CVE-2025-31133).
-    """
-    tree = mounts.filesystem("tmpfs", (("mode", "555"), ("nr_inodes", "3")), mounts.NODEV)
-    os.mkdir("folder", 0o555, dir_fd=tree)
-    work.empty_folder = os.open("folder", os.O_PATH | os.O_CLOEXEC, dir_fd=tree)
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC
-    work.empty_file = os.open("file", flags, 0o444, dir_fd=tree)
-    mounts.set_attributes(tree, mounts.RDONLY | mounts.NOSUID | mounts.NOEXEC)
-    _over_mountpoint(work, tree)
-    os.close(tree)
-
-
-def mask(work: Workplace, parent: str, names: tuple[str, ...]) -> None:
-    """Safe: `parent` is the file system that was mounted, whatever stands in its place by now, and no link
-    below it is followed.
-    """
-    for place, path in _below(work, parent, names):
-        shown = work.empty_folder if stat.S_ISDIR(os.fstat(place).st_mode) else work.empty_file
-        _cover(shown, place, path, 0)
-
-
-def protect(work: Workplace, parent: str, names: tuple[str, ...]) -> None:
-    """Read-only from here on, what is below it too."""
-    for place, path in _below(work, parent, names):
-        _cover(place, place, path, mounts.RDONLY)
-
-
-def _below(work: Workplace, parent: str, names: tuple[str, ...]) -> list[tuple[int, str]]:
-    """(descriptor, path) of those that this kernel has."""
-    found = []
-    for name in names:
-        path = f"{parent}/{name}"
-        try:
-            found.append((mounts.resolve(work.kernel[parent], name, links=False), path))
-        except KernelError as error:
-            if error.errno != errno.ENOENT:
-                raise
-    return found
-
-
-def _cover(shown: int, place: int, path: str, attributes: int) -> None:
-    tree = mounts.clone(shown, recursive=False)
-    if attributes:
-        mounts.set_attributes(tree, attributes)
-    mounts.attach(tree, place, path)
-    os.close(tree)
-    os.close(place)
-
-
-# ── the rest of its world ──────────────────────────────────────────────────────────────
-
-
-def hostname(_work: Workplace, name: str) -> None:
-    socket.sethostname(name)
-
-
-def loopback(work: Workplace) -> None:
-    """Bring lo up; low ports open to any user, since nobody else shares this network namespace."""
-    namespaces.loopback_up()
-    knob = work.on_host("/proc/sys/net/ipv4/ip_unprivileged_port_start", os.O_WRONLY)
-    os.write(knob, b"0")
-    os.close(knob)
 
 
 def lend_network(work: Workplace, service: socket.socket) -> None:
@@ -248,6 +142,5 @@ def join_network(work: Workplace) -> None:
 
 def enter(work: Workplace) -> None:
     mounts.enter(work.root)
-    for descriptor in (work.host, work.empty_folder, work.empty_file, *work.kernel.values()):
-        if descriptor >= 0:
-            os.close(descriptor)
+    for slot in (HOST, FOLDER, FILE, PROC, SYS):
+        os.close(work.slots[slot])

@@ -140,7 +140,7 @@ class Cell:
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
             )  # fmt: skip
-            child.first(work, self.declaration.steps, fds, report, shim=self.launch.init)
+            child.first(work, self.declaration.tasks, fds, report, shim=self.launch.init)
         finally:
             os._exit(child.FAILED)
 
@@ -157,8 +157,10 @@ class Cell:
             try:
                 if data == b"service":
                     self.service, self.service_pidfd, done = notes.introduced(extra)
-                    # While it goes on: whoever comes after us knows of the run before anybody is told.
-                    notes.write(self.files.folder, self.run, self.init, self.service)
+                    if done:
+                        self._close_report()  # PID 1 need not wait for what follows
+                    # Whoever comes after us knows of the run before anybody is told.
+                    notes.write(self.files.folder, self.run, self.init, self.service, self.service_pidfd)
                     if done:
                         return True
                 else:

@@ -25,8 +25,7 @@ from typing import NamedTuple, NoReturn
 
 from supervisor.errors import KernelError
 from supervisor.helper import build, init
-from supervisor.helper.operations import OPERATIONS
-from supervisor.helper.steps import Step, Steps
+from supervisor.helper.operations import Task, Tasks
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import process
 
@@ -42,34 +41,34 @@ class Descriptors(NamedTuple):
     exit_file: int
 
 
-def first(work: Workplace, steps: Steps, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
+def first(work: Workplace, tasks: Tasks, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
     """The helper's child, PID 1 of the container."""
     try:
         _let_go(fds, work.userns)
-        take(work, steps.first)
-        if steps.spawns:
-            _spawn(work, steps, report, {fds.report, fds.exit_file})
+        take(work, tasks.first)
+        if tasks.spawns:
+            _spawn(work, tasks, report, {fds.report, fds.exit_file})
             init.run(work.service, fds.exit_file)
         if shim:
             ours, work.init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             service = os.fork()
             if service:
                 work.init.close()
-                _attend(work, steps, ours, {fds.report, fds.exit_file})
+                _attend(work, tasks, ours, {fds.report, fds.exit_file})
                 report.close()
                 init.run(service, fds.exit_file)
             ours.close()
     except BaseException as error:
         _fail(report, "fork", error)
-    _service(work, steps, report)
+    _service(work, tasks, report)
 
 
-def _spawn(work: Workplace, steps: Steps, report: socket.socket, keep: set[int]) -> None:
+def _spawn(work: Workplace, tasks: Tasks, report: socket.socket, keep: set[int]) -> None:
     """PID 1 builds the root and takes the service's confinement itself, and spawns the service under it;
     then it gives up what is left. It reaps nothing before the helper has heard who the service is.
     """
     process.leave_signals()
-    take(work, (*steps.root, *steps.service))
+    take(work, (*tasks.root, *tasks.service))
     pidfd = os.pidfd_open(work.service)
     socket.send_fds(report, [b"service"], [pidfd])
     init.let_go(keep)
@@ -77,15 +76,15 @@ def _spawn(work: Workplace, steps: Steps, report: socket.socket, keep: set[int])
     report.close()
 
 
-def _attend(work: Workplace, steps: Steps, service: socket.socket, keep: set[int]) -> None:
+def _attend(work: Workplace, tasks: Tasks, service: socket.socket, keep: set[int]) -> None:
     """What PID 1 does while the service builds the root; then it becomes the shim. Ends the process when
     the service is gone: it has said why.
     """
     try:
-        if steps.aside:
-            take(work, steps.aside)
+        if tasks.aside:
+            take(work, tasks.aside)
             build.lend_network(work, service)
-        if not init.give_up(work, service, steps.filters, keep):
+        if not init.give_up(work, service, tasks.filters, keep):
             os._exit(FAILED)
     except ConnectionError:
         os._exit(FAILED)
@@ -104,28 +103,28 @@ def _let_go(fds: Descriptors, userns: int) -> None:
     sys.path.clear()
 
 
-def _service(work: Workplace, steps: Steps, report: socket.socket) -> NoReturn:
+def _service(work: Workplace, tasks: Tasks, report: socket.socket) -> NoReturn:
     try:
         process.leave_signals()
         report.send(b"service")
-        take(work, steps.root)
+        take(work, tasks.root)
         if work.init:
             init.tell(work.init, work.account)
-        take(work, steps.service)
+        take(work, tasks.service)
     except BaseException as error:
         _fail(report, "exec", error)
     os._exit(FAILED)
 
 
-def take(work: Workplace, steps: tuple[Step, ...]) -> None:
-    """Carry out steps in order; raises StepError(stage, errno, path, call) for the first that fails."""
-    for step in steps:
+def take(work: Workplace, tasks: tuple[Task, ...]) -> None:
+    """Carry out tasks in order; raises StepError(stage, errno, path, call) for the first that fails."""
+    for stage, operation, args in tasks:
         try:
-            OPERATIONS[step.op](work, *step.args)
+            operation(work, *args)
         except KernelError as error:
-            raise StepError(step.stage, error.errno, error.path, error.call) from None
+            raise StepError(stage, error.errno, error.path, error.call) from None
         except OSError as error:
-            raise StepError(step.stage, error.errno or 0, str(error.filename or step.op), step.op) from None
+            raise StepError(stage, error.errno or 0, str(error.filename or stage), stage) from None
 
 
 class StepError(Exception):

@@ -12,27 +12,9 @@ from supervisor.errors import KernelError
 from supervisor.helper.accounts import look_up
 from supervisor.helper.protocol import IDS
 from supervisor.helper.workplace import Workplace
-from supervisor.kernel import caps, cgroup, libc, namespaces, process, seccomp
+from supervisor.kernel import caps, process, seccomp
 
 _ROOT = 0
-
-
-def join(work: Workplace) -> None:
-    """Safe: the leaf's path was built by root from the container's name. Its v2 cgroup we were born in."""
-    cgroup.join_v1(work.leaf)
-
-
-def unshare(_work: Workplace, names: tuple[str, ...]) -> None:
-    namespaces.unshare(names)
-
-
-def keyring(_work: Workplace) -> None:
-    """A session keyring without the keys of whoever started us; a kernel without keys has none to hide."""
-    try:
-        libc.join_session_keyring()
-    except KernelError as error:
-        if error.errno != errno.ENOSYS:
-            raise
 
 
 def lookup(work: Workplace, user: str, groups: tuple[str, ...]) -> None:
@@ -48,39 +30,10 @@ def lookup(work: Workplace, user: str, groups: tuple[str, ...]) -> None:
         )
 
 
-def session(_work: Workplace) -> None:
-    """A session without a terminal, so that nothing can be typed into the operator's (TIOCSTI), and
-    the container's own /dev/null as stdin.
-    """
-    os.setsid()
-    os.umask(0o022)
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(null, 0)
-    os.close(null)
-
-
-def rlimit(_work: Workplace, name: str, soft: int, hard: int) -> None:
-    process.set_rlimit(name, soft, hard)
-
-
-def lower_rlimit(_work: Workplace, name: str, soft: int, hard: int) -> None:
-    """A default: never more than we were given ourselves, which needs no privilege."""
-    process.lower_rlimit(name, soft, hard)
-
-
 def output(work: Workplace) -> None:
     """The service owns its FIFOs, so that it can open /dev/stdout again."""
     for descriptor in (1, 2):
         os.fchown(descriptor, work.owner(work.account.uid), -1)
-
-
-def userns(work: Workplace) -> None:
-    """Into the container's user namespace: from here on our privileges end at its border."""
-    namespaces.join(work.userns, "user")
-
-
-def bounding(_work: Workplace, names: tuple[str, ...]) -> None:
-    caps.limit_bounding(names)
 
 
 def become(work: Workplace) -> None:
@@ -94,10 +47,6 @@ def capabilities(work: Workplace, names: tuple[str, ...], ambient: bool) -> None
     """A default is what root would have: to another user it is only a bound (`ambient` False)."""
     root = work.account.uid == _ROOT
     caps.take_exactly(names if root or ambient else (), root=root)
-
-
-def no_new_privileges(_work: Workplace) -> None:
-    process.no_new_privileges()
 
 
 def workdir(_work: Workplace, path: str) -> None:

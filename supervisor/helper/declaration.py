@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
+from supervisor.helper.operations import Tasks
+from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Launch, Report
 from supervisor.helper.steps import Steps
 from supervisor.kernel import cgroup
@@ -13,6 +15,8 @@ class Declaration(NamedTuple):
 
     launch: Launch
     steps: Steps
+    site: Site
+    tasks: Tasks
     leaf: cgroup.Leaf
     limits: cgroup.Limits = ()
     unplaced: KernelError | None = None

@@ -14,19 +14,6 @@ from supervisor.helper.workplace import Workplace
 from supervisor.kernel import mounts
 
 
-def dev(work: Workplace) -> None:
-    """A /dev of the container's own, held open: what is made in it needs no path through the root."""
-    work.dev = mounts.filesystem("tmpfs", (("mode", "755"), ("size", "64k")), mounts.NOSUID | mounts.NOEXEC)
-    place = mounts.make_place(work.root, "/dev", directory=True, links=False)
-    mounts.attach(work.dev, place, "/dev")
-    os.close(place)
-
-
-def node(work: Workplace, name: str, major: int, minor: int) -> None:
-    os.mknod(name, 0o020666, os.makedev(major, minor), dir_fd=work.dev)
-    os.chmod(name, 0o666, dir_fd=work.dev)
-
-
 def show_node(work: Workplace, name: str, _major: int, _minor: int) -> None:
     show_tree(work, f"/dev/{name}", f"/dev/{name}", mounts.NOSUID | mounts.NOEXEC)
 
@@ -46,7 +33,3 @@ def device(work: Workplace, path: str) -> None:
     os.mknod(os.path.basename(name), stat.S_IFMT(seen.st_mode) | 0o666, seen.st_rdev, dir_fd=parent)
     os.chmod(os.path.basename(name), 0o666, dir_fd=parent)
     os.close(parent)
-
-
-def link(work: Workplace, name: str, target: str) -> None:
-    os.symlink(target, name, dir_fd=work.dev)

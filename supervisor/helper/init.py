@@ -17,7 +17,7 @@ from typing import NoReturn
 from supervisor.helper import confine
 from supervisor.helper.accounts import Account
 from supervisor.helper.workplace import Workplace
-from supervisor.kernel import caps, mounts, process
+from supervisor.kernel import caps, mounts, namespaces, process
 
 _ALL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _SIGNALLED = 128
@@ -64,7 +64,7 @@ def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...],
     The service waits for its word: no program runs beside a PID 1 that is still root.
     """
     if work.userns >= 0:
-        confine.userns(work)
+        namespaces.join(work.userns, "user")
     _close({*keep, service.fileno()})
     caps.limit_bounding(())  # before the account: another uid may not do it any more
     process.no_new_privileges()

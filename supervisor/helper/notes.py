@@ -4,8 +4,8 @@ A PID alone proves nothing, since the kernel gives it to others; with the time i
 names one process for ever.
 """
 
-import json
 import os
+import select
 import socket
 import struct
 import sys
@@ -27,13 +27,25 @@ class Note(NamedTuple):
     service_start: int
 
 
-def write(folder: str, run: int, init: int, service: int) -> None:
-    """Whole or not at all: a reader sees the old note or the new one."""
-    note = Note(run, init, service, start_time(init), start_time(service))
+def write(folder: str, run: int, init: int, service: int, pidfd: int) -> None:
+    """Whole or not at all: a reader sees the old note or the new one. `pidfd` is the service's."""
+    started = start_time(service)
+    if has_ended(pidfd):
+        started = 0  # PID 1 may have reaped it already, and another process have its number
+    text = f"{run} {init} {service} {start_time(init)} {started}\n"
     path = f"{folder}/run"
-    with open(f"{path}.new", "w", encoding="ascii") as file:
-        json.dump(note._asdict(), file)
+    file = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
     os.rename(f"{path}.new", path)
+
+
+def has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return pidfd < 0 or bool(poll.poll(0))
 
 
 def remove(folder: str) -> None:
@@ -46,7 +58,7 @@ def read(folder: str) -> Note | None:
     """None without a note, or with one that is not whole."""
     try:
         with open(f"{folder}/run", encoding="ascii") as file:
-            return Note(**json.load(file))
+            return Note(*map(int, file.read().split()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

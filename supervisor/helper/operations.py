@@ -1,30 +1,89 @@
-"""The operations that steps name. By name, as data: there is no other way to one.
+"""The operations that steps name, made ready to be carried out. By name, as data: there is no other way to one.
 
-What each does, and why it is safe, stands beside it in helper.build, hostview, devices, confine and entry.
+Most are programs of system calls, spelled out before the fork (helper.programs). The others have something to
+decide: they are functions, and why each is safe stands beside it in helper.build, hostview, devices, confine and
+entry.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from supervisor.helper import build, confine, devices, entry, hostview
+from supervisor.helper.programs import PROGRAMS, SHARED, Site
+from supervisor.helper.steps import Step, Steps
+from supervisor.helper.workplace import Workplace
+from supervisor.kernel.program import Program, run
 
-OPERATIONS: dict[str, Callable[..., Any]] = {
+Operation = Callable[..., None]
+
+OPERATIONS: dict[str, Operation] = {
     # out of the container's sight
-    "join": confine.join, "unshare": confine.unshare, "keyring": confine.keyring, "private": build.private,
-    "shift-time": build.shift_time, "own-ids": build.own_ids, "masks": build.masks,
-    "overlay-root": build.overlay_root, "bind-root": build.bind_root, "tmpfs-root": build.tmpfs_root,
-    "no-setuid": build.no_setuid, "own": hostview.own, "show": hostview.show, "copy": hostview.copy,
-    "mount": build.mount, "bind": build.bind, "mask": build.mask, "protect": build.protect,
-    "dev": devices.dev, "node": devices.node, "show-node": devices.show_node, "device": devices.device,
-    "link": devices.link, "seal": build.seal, "hostname": build.hostname, "loopback": build.loopback, "join-network": build.join_network,
-    "enter": build.enter,
+    "shift-time": build.shift_time, "overlay-root": build.overlay_root, "own": hostview.own, "show": hostview.show,
+    "copy": hostview.copy, "tmpfs": build.tmpfs, "bind": build.bind, "show-node": devices.show_node,
+    "device": devices.device, "join-network": build.join_network,
     # in it
-    "lookup": confine.lookup, "session": confine.session, "rlimit": confine.rlimit,
-    "lower-rlimit": confine.lower_rlimit, "output": confine.output, "userns": confine.userns,
-    "bounding": confine.bounding, "become": confine.become, "capabilities": confine.capabilities,
-    "no-new-privileges": confine.no_new_privileges, "workdir": confine.workdir,
-    "filter": confine.filter_calls, "await-init": confine.await_init, "exec": confine.execute, "spawn": confine.spawn,
+    "lookup": confine.lookup, "output": confine.output, "become": confine.become,
+    "capabilities": confine.capabilities, "workdir": confine.workdir, "filter": confine.filter_calls,
+    "await-init": confine.await_init, "exec": confine.execute, "spawn": confine.spawn,
     # into what lives already
     "setns": entry.setns, "pipes": entry.pipes, "own-session": entry.own_session, "streams": entry.streams,
     "terminal": entry.terminal,
 }  # fmt: skip
+#: Where / is no mount that pivot_root could leave: in a chroot, on an initramfs.
+ELSEWHERE: dict[str, Operation] = {"private": build.private, "enter": build.enter}
+
+_spelled: dict[tuple[str, tuple[Any, ...]], Program] = {}
+
+
+class Task(NamedTuple):
+    """A step made ready."""
+
+    stage: str
+    operation: Operation
+    args: tuple[Any, ...]
+
+
+class Tasks(NamedTuple):
+    """`helper.steps.Steps`, made ready; `spawns`: PID 1 takes the service's steps itself."""
+
+    first: tuple[Task, ...]
+    aside: tuple[Task, ...]
+    root: tuple[Task, ...]
+    service: tuple[Task, ...]
+    filters: tuple[bytes, ...]
+    spawns: bool
+
+
+def prepare_launch(steps: Steps, site: Site) -> Tasks:
+    return Tasks(
+        first=prepare(steps.first, site),
+        aside=prepare(steps.aside, site),
+        root=prepare(steps.root, site),
+        service=prepare(steps.service, site),
+        filters=steps.filters,
+        spawns=steps.service[-1].op == "spawn",
+    )
+
+
+def prepare(steps: tuple[Step, ...], site: Site) -> tuple[Task, ...]:
+    return tuple(_ready(step, site) for step in steps)
+
+
+def _ready(step: Step, site: Site) -> Task:
+    operation = OPERATIONS.get(step.op) or (None if site.plain else ELSEWHERE.get(step.op))
+    if operation:
+        return Task(step.stage, operation, step.args)
+    return Task(step.stage, _carry_out, (_program(step, site),))
+
+
+def _carry_out(work: Workplace, program: Program) -> None:
+    run(program, work.slots)
+
+
+def _program(step: Step, site: Site) -> Program:
+    if step.op in PROGRAMS:
+        return PROGRAMS[step.op](site, *step.args)
+    key = (step.op, step.args)
+    if key not in _spelled:  # once for all containers
+        _spelled[key] = SHARED[step.op](*step.args)
+    return _spelled[key]

@@ -39,11 +39,6 @@ class Steps(NamedTuple):
     service: tuple[Step, ...]
     filters: tuple[bytes, ...]
 
-    @property
-    def spawns(self) -> bool:
-        """Whether PID 1 takes the service's steps itself."""
-        return self.service[-1].op == "spawn"
-
 
 #: Read-only views of these are what `rootfs = "host"` shows of the machine's folders …
 HOST_FOLDERS = (
@@ -78,16 +73,17 @@ LINKS = (
 )  # fmt: skip
 
 #: Hidden: what tells about the machine, or changes it, whoever may open it (OCI runtimes hide most of it).
+#: Folders end with a slash. A kernel that has another kind of file there refuses the launch.
 MASKED = {
     "/proc": (
-        "acpi", "asound", "bus", "config.gz", "driver", "fs", "interrupts", "iomem", "ioports", "irq",
+        "acpi/", "asound/", "bus/", "config.gz", "driver/", "fs/", "interrupts", "iomem", "ioports", "irq/",
         "kallsyms", "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags",
-        "latency_stats", "modules", "mtrr", "pagetypeinfo", "partitions", "sched_debug", "scsi", "slabinfo",
+        "latency_stats", "modules", "mtrr", "pagetypeinfo", "partitions", "sched_debug", "scsi/", "slabinfo",
         "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo",
     ),
     "/sys": (
-        "dev/block", "devices/system/cpu", "devices/virtual/powercap", "firmware", "fs/bpf", "fs/pstore",
-        "kernel",
+        "dev/block/", "devices/system/cpu/", "devices/virtual/powercap/", "firmware/", "fs/bpf/", "fs/pstore/",
+        "kernel/",
     ),
 }  # fmt: skip
 #: Below /proc: shown and never written.
@@ -163,15 +159,15 @@ def _root(launch: Launch) -> tuple[Step, ...]:
 
 def _kernel_mounts(launch: Launch) -> tuple[Step, ...]:
     steps = [
-        Step("mount", "mount", ("proc", "/proc", (), _SAFE)),
+        Step("mount", "mount-kernel", ("proc", "/proc", _SAFE)),
         Step("mask", "mask", ("/proc", MASKED["/proc"])),
         Step("mask", "protect", ("/proc", PROTECTED)),
         Step("dev", "dev"),
-        Step("mount", "mount", ("devpts", "/dev/pts", (("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620")), m.NOSUID | m.NOEXEC)),
-        Step("mount", "mount", ("tmpfs", "/dev/shm", (("mode", "1777"), ("size", "64m")), _SAFE)),
+        Step("mount", "mount-dev", ("devpts", "pts", (("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620")), m.NOSUID | m.NOEXEC)),
+        Step("mount", "mount-dev", ("tmpfs", "shm", (("mode", "1777"), ("size", "64m")), _SAFE)),
     ]  # fmt: skip
     if "ipc" in launch.namespaces:
-        steps.append(Step("mount", "mount", ("mqueue", "/dev/mqueue", (), _SAFE)))
+        steps.append(Step("mount", "mount-dev", ("mqueue", "mqueue", (), _SAFE)))
     return tuple(steps)
 
 
@@ -182,7 +178,7 @@ def _network(launch: Launch) -> tuple[Step, ...]:
         own = (Step("network", "join-network" if _forks(launch) else "loopback"),)
     return (
         *own,
-        Step("mount", "mount", ("sysfs", "/sys", (), _SAFE | m.RDONLY)),
+        Step("mount", "mount-kernel", ("sysfs", "/sys", _SAFE | m.RDONLY)),
         Step("mask", "mask", ("/sys", MASKED["/sys"])),
     )
 
@@ -207,7 +203,7 @@ def _declared_mount(bind: Bind) -> Step:
             options.append((key, value))
     if bind.source:
         return Step("mount", "bind", (bind.source, bind.target, added, removed))
-    return Step("mount", "mount", ("tmpfs", bind.target, tuple(options), (_LAYER | added) & ~removed))
+    return Step("mount", "tmpfs", (bind.target, tuple(options), (_LAYER | added) & ~removed))
 
 
 def _service(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:

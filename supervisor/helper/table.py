@@ -9,10 +9,12 @@ from supervisor.errors import KernelError
 from supervisor.helper import policy
 from supervisor.helper.cell import Cell, Place
 from supervisor.helper.declaration import Declaration
+from supervisor.helper.operations import prepare_launch
+from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Declared, Launch, Report, Request
 from supervisor.helper.steps import plan
 from supervisor.helper.subtree import Subtree
-from supervisor.kernel import cgroup
+from supervisor.kernel import caps, cgroup, mounts, process
 
 
 class Table:
@@ -20,6 +22,12 @@ class Table:
         self.tree = tree
         self.place = Place(
             f"{declared.runtime_dir}/containers", f"{declared.runtime_dir}/root", declared.gid, rootless
+        )
+        self.site = Site(
+            self.place.mountpoint,
+            capabilities=caps.permitted(),
+            limits=process.hard_rlimits(),
+            plain=mounts.root_can_be_left(),
         )
         self.cells: dict[str, Cell] = {}
         self.declare(declared)
@@ -54,7 +62,9 @@ class Table:
             limits = self.tree.limits(launch)
         except KernelError as error:
             unplaced = error
-        return Declaration(launch, steps, self.tree.leaf(launch.name, limits), limits, unplaced)
+        leaf = self.tree.leaf(launch.name, limits)
+        site = self.site._replace(folders=tuple(leaf.v1.values()), ids=launch.ids)
+        return Declaration(launch, steps, site, prepare_launch(steps, site), leaf, limits, unplaced)
 
     def denied(self, request: Request, why: str) -> list[Report]:
         """What is said of a request that is not acted on."""

@@ -27,6 +27,7 @@ from supervisor.helper.cell import Cell
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Guest, deny
 from supervisor.helper.entry import Entrance
+from supervisor.helper.operations import prepare
 from supervisor.helper.protocol import MAX, Report, Visit, decode_request, encode_report
 from supervisor.helper.refusals import failure_of, refusal
 from supervisor.helper.steps import VisitSteps, visiting
@@ -80,12 +81,12 @@ def _fork(cell: Cell, connection: socket.socket, visit: Visit) -> None:
 
 
 def _visitor(cell: Cell, connection: socket.socket, visit: Visit) -> NoReturn:
-    steps = visiting(cell.launch, cell.declaration.steps.filters, visit)
+    steps, site = visiting(cell.launch, cell.declaration.steps.filters, visit), cell.declaration.site
     try:
         connection.setblocking(True)
         work = _entrance(cell, connection)
         _let_go(work)
-        child.take(work, steps.visitor)
+        child.take(work, prepare(steps.visitor, site))
         pid = os.fork()
     except BaseException as error:
         _fail(cell, connection, "fork", error)
@@ -122,7 +123,7 @@ def _let_go(work: Entrance) -> None:
 def _command(cell: Cell, work: Entrance, steps: VisitSteps, connection: socket.socket) -> NoReturn:
     try:
         process.leave_signals()
-        child.take(work, steps.command)
+        child.take(work, prepare(steps.command, cell.declaration.site))
     except BaseException as error:
         _fail(cell, connection, "exec", error)
     os._exit(child.FAILED)

@@ -6,6 +6,13 @@ import socket
 from supervisor.helper.accounts import Account
 from supervisor.kernel import mounts
 from supervisor.kernel.cgroup import Leaf
+from supervisor.kernel.program import Slot
+
+#: Where the descriptors of a launch are kept: the machine's /, as the supervisor sees it, and every path of the
+#: host is below it; what masked paths show; the new root; its own /dev, /proc and /sys; the user namespace.
+HOST, FOLDER, FILE, ROOT, DEV, PROC, SYS, USERNS = map(Slot, range(8))
+#: And for the time of one step: a place, a tree to attach there, anything else.
+PLACE, TREE, OTHER = map(Slot, range(8, 11))
 
 
 class Workplace:
@@ -19,16 +26,28 @@ class Workplace:
         self.mountpoint = mountpoint
         self.leaf = leaf
         self.ids = ids
-        self.userns = userns
         self.rootless = rootless
-        self.host = -1  # the machine's /, as the supervisor sees it: every path of the host is below it
-        self.empty_folder = self.empty_file = -1  # what masked paths show
-        self.root = -1
-        self.dev = -1
-        self.kernel: dict[str, int] = {}  # its own /proc and /sys
+        self.slots = [-1] * (OTHER + 1)
+        self.slots[USERNS] = userns
         self.service = 0  # its PID as PID 1 sees it, where that has spawned it
         self.init: socket.socket | None = None  # to PID 1, where that is another process
         self.account = Account(0, 0, (0,), "/")
+
+    @property
+    def userns(self) -> int:
+        return self.slots[USERNS]
+
+    @property
+    def root(self) -> int:
+        return self.slots[ROOT]
+
+    @property
+    def host(self) -> int:
+        return self.slots[HOST]
+
+    @property
+    def dev(self) -> int:
+        return self.slots[DEV]
 
     def on_host(self, path: str, flags: int = os.O_PATH) -> int:
         """Open a path that root declared; also from a chroot, whose / is not the mount namespace's."""

@@ -55,30 +55,23 @@ def take_exactly(names: tuple[str, ...], *, root: bool) -> None:
     verify(wanted, inheritable)
 
 
-def act_as(ids: int) -> None:
-    """Make files as user and group `ids` from here on, and keep every capability in force.
-
-    Leaving user 0 takes the file capabilities out of the effective set (capabilities(7)); they are
-    still permitted, so they are put back.
-    """
-    libc.setfsid(ids, ids)
-    _, permitted, inheritable = libc.capget()
-    libc.capset(permitted, permitted, inheritable)
+def permitted() -> int:
+    """The permitted set of this thread, as a bit mask."""
+    return libc.capget()[1]
 
 
 def keep_only(names: tuple[str, ...]) -> None:
     """Give up every capability but these, for this process and all that it forks or executes."""
     limit_bounding(names)
-    _, permitted, _ = libc.capget()
-    left = permitted & mask(names)
+    left = permitted() & mask(names)
     libc.capset(left, left, 0)
 
 
 def verify(permitted: int, inheritable: int) -> None:
-    got = libc.capget()
-    if got != (permitted, permitted, inheritable):
-        raise KernelError("capset", errno.EPERM, f"effective {got[0]:#x}, wanted {permitted:#x}")
-    for number in range(len(NAMES)):
+    if libc.own_capability_sets() != libc.capability_sets(permitted, permitted, inheritable)[1]:
+        raise KernelError("capset", errno.EPERM, f"effective {libc.capget()[0]:#x}, wanted {permitted:#x}")
+    # Nothing is ambient that is not inheritable: the kernel sees to that.
+    for number in range(len(NAMES)) if inheritable else ():
         raised = bool(libc.prctl(_PR_CAP_AMBIENT, _AMBIENT_IS_SET, number, name="PR_CAP_AMBIENT_IS_SET"))
         if raised != bool(inheritable >> number & 1):
             raise KernelError("prctl", errno.EPERM, f"ambient CAP_{NAMES[number]}")

@@ -219,15 +219,6 @@ def fork_into(leaf: Leaf, flags: int) -> tuple[int, int]:
                 os.close(folder)
 
 
-def join_v1(leaf: Leaf) -> None:
-    """Move the calling thread, the only one of its process, into the leaf's v1 cgroups.
-
-    `tasks`, not cgroup.procs: "0" there spares the kernel the same grace period.
-    """
-    for folder in leaf.v1.values():
-        write(folder, "tasks", "0")
-
-
 def kill(leaf: Leaf) -> None:
     """SIGKILL for everything in the leaf, at once and without a race (cgroup.kill, Linux 5.14)."""
     write(leaf.unified, "cgroup.kill", "1")

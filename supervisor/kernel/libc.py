@@ -7,7 +7,6 @@ include/uapi/linux/{mount,openat2,prctl,capability}.h for numbers.
 """
 
 import ctypes
-import errno
 import os
 import platform
 import signal
@@ -18,9 +17,10 @@ from supervisor.errors import KernelError
 _libc = ctypes.CDLL(None, use_errno=True)
 # syscall(2) is variadic: each argument is passed as 64 bits. c_void_p takes ints, bytes, buffers and None.
 # All calls go this one way: what a launch uses for the first time costs it pages of its own.
-_call = _libc.syscall
-_call.restype, _call.argtypes = ctypes.c_long, (ctypes.c_long, *[ctypes.c_void_p] * 6)
-_NOTHING = (0,) * 6
+invoke = _libc.syscall
+invoke.restype, invoke.argtypes = ctypes.c_long, (ctypes.c_long, *[ctypes.c_void_p] * 6)
+last_errno = ctypes.get_errno
+NOTHING = (0,) * 6
 # Without letting the interpreter's lock go: for clone3, whose child has no other thread.
 _clone = ctypes.PyDLL(None, use_errno=True).syscall
 _clone.restype, _clone.argtypes = ctypes.c_long, (ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
@@ -33,32 +33,36 @@ for _hook in (_before_fork, _after_fork_in_child, _after_fork_in_parent):
 #: Call → its number on x86-64, and on architectures that follow asm-generic/unistd.h. Calls newer than
 #: 2019 share one number on all of them.
 _OLD = {
-    "capget": (125, 90), "capset": (126, 91), "keyctl": (250, 219), "mount": (165, 40),
-    "personality": (135, 92), "pivot_root": (155, 41), "prctl": (157, 167), "seccomp": (317, 277),
-    "setfsgid": (123, 152), "setfsuid": (122, 151), "setns": (308, 268), "sigprocmask": (14, 135),
-    "tee": (276, 77), "umount2": (166, 39), "unshare": (272, 97),
+    "capget": (125, 90), "capset": (126, 91), "chdir": (80, 49), "close": (3, 57), "dup3": (292, 24),
+    "fchdir": (81, 50), "fchmodat": (268, 53), "ioctl": (16, 29), "keyctl": (250, 219), "mkdirat": (258, 34),
+    "mknodat": (259, 33), "mount": (165, 40), "openat": (257, 56), "personality": (135, 92),
+    "pivot_root": (155, 41), "prctl": (157, 167), "prlimit64": (302, 261), "seccomp": (317, 277),
+    "setfsgid": (123, 152), "setfsuid": (122, 151), "sethostname": (170, 161), "setns": (308, 268),
+    "setsid": (112, 157), "sigprocmask": (14, 135), "socket": (41, 198), "symlinkat": (266, 36),
+    "tee": (276, 77), "umask": (95, 166), "umount2": (166, 39), "unshare": (272, 97), "write": (1, 64),
 }  # fmt: skip
 _NEW = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
     "close_range": 436, "openat2": 437, "mount_setattr": 442,
 }  # fmt: skip
-_NUMBERS = {name: both[platform.machine() != "x86_64"] for name, both in _OLD.items()} | _NEW
+NUMBERS = {name: both[platform.machine() != "x86_64"] for name, both in _OLD.items()} | _NEW
 
 _CLONE_PIDFD, _CLONE_INTO_CGROUP = 0x1000, 0x200000000
 _CAPABILITY_VERSION_3 = struct.pack("2I", 0x20080522, 0)
+_sets = ctypes.create_string_buffer(24)
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 O_CLOEXEC = os.O_CLOEXEC
 
 
 def _syscall(call: str, path: str, *args: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
-    result: int = _call(_NUMBERS[call], *args, *_NOTHING[len(args) :])
+    result: int = invoke(NUMBERS[call], *args, *NOTHING[len(args) :])
     if result < 0:
         raise KernelError(call, ctypes.get_errno(), path)
     return result
 
 
-def _struct(*words: int) -> bytes:
+def words(*words: int) -> bytes:
     """64-bit words as the kernel reads an extensible struct."""
     return struct.pack(f"{len(words)}Q", *words)
 
@@ -116,12 +120,12 @@ def fsmount(context: int, attributes: int) -> int:
 def mount_setattr(
     mount: int, flags: int, added: int, removed: int, path: str = "", *, userns: int = 0
 ) -> None:
-    attributes = _struct(added, removed, 0, userns)
+    attributes = words(added, removed, 0, userns)
     _syscall("mount_setattr", path, mount, b"", flags | AT_EMPTY_PATH, attributes, len(attributes))
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    how = _struct(flags | O_CLOEXEC, mode, resolve)
+    how = words(flags | O_CLOEXEC, mode, resolve)
     return _syscall("openat2", path, directory, os.fsencode(path), how, len(how))
 
 
@@ -138,9 +142,9 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     """
     pidfd = ctypes.c_int(-1)
     flags |= _CLONE_PIDFD | (_CLONE_INTO_CGROUP if cgroup >= 0 else 0)
-    arguments = _struct(flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, max(cgroup, 0))
+    arguments = words(flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, max(cgroup, 0))
     _before_fork()
-    pid: int = _clone(_NUMBERS["clone3"], arguments, len(arguments))
+    pid: int = _clone(NUMBERS["clone3"], arguments, len(arguments))
     if pid == 0:
         _after_fork_in_child()
         return 0, -1
@@ -148,14 +152,6 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     if pid < 0:
         raise KernelError("clone3", ctypes.get_errno(), hex(flags))
     return pid, pidfd.value
-
-
-def setfsid(uid: int, gid: int) -> None:
-    """Whose files this thread makes (setfsuid(2), setfsgid(2)); neither call says that it failed."""
-    for call, wanted in (("setfsgid", gid), ("setfsuid", uid)):
-        _syscall(call, str(wanted), wanted)
-        if _syscall(call, str(wanted), 0xFFFFFFFF) != wanted:  # an impossible id only asks
-            raise KernelError(call, errno.EPERM, str(wanted))
 
 
 def set_signal_mask(mask: int) -> int:
@@ -167,11 +163,6 @@ def set_signal_mask(mask: int) -> int:
     before = ctypes.create_string_buffer(8)
     _syscall("sigprocmask", hex(mask), set_mask, mask.to_bytes(8, "little"), before, 8)
     return int.from_bytes(before.raw, "little")
-
-
-def join_session_keyring() -> None:
-    """A new, empty session keyring (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING)."""
-    _syscall("keyctl", "session keyring", 1, None)
 
 
 def personality(persona: int) -> int:
@@ -193,26 +184,35 @@ def seccomp_filter(program: bytes) -> None:
     """Put this thread under a filter for good: an array of struct sock_filter (SECCOMP_SET_MODE_FILTER, seccomp(2))."""
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: a 16-bit count, padding, a pointer
-    fprog = _struct(len(program) // 8, ctypes.addressof(instructions))
+    fprog = words(len(program) // 8, ctypes.addressof(instructions))
     _syscall("seccomp", f"{len(program) // 8} instructions", 1, 0, fprog)
 
 
-def capset(effective: int, permitted: int, inheritable: int) -> None:
-    """Sets of this thread as bit masks (capset(2), _LINUX_CAPABILITY_VERSION_3)."""
+def capability_sets(effective: int, permitted: int, inheritable: int) -> tuple[bytes, bytes]:
+    """Bit masks as capset(2) takes them (_LINUX_CAPABILITY_VERSION_3): header and data."""
     low = 0xFFFFFFFF
     data = struct.pack(
         "6I", effective & low, permitted & low, inheritable & low,
         effective >> 32, permitted >> 32, inheritable >> 32,
     )  # fmt: skip
-    _syscall("capset", hex(permitted), _CAPABILITY_VERSION_3, data)
+    return _CAPABILITY_VERSION_3, data
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Sets of this thread as bit masks (capset(2))."""
+    _syscall("capset", hex(permitted), *capability_sets(effective, permitted, inheritable))
 
 
 def capget() -> tuple[int, int, int]:
     """(effective, permitted, inheritable) of this thread as bit masks."""
-    sets = ctypes.create_string_buffer(24)
-    _syscall("capget", "", _CAPABILITY_VERSION_3, sets)
-    data = struct.unpack("6I", sets.raw)
+    data = struct.unpack("6I", own_capability_sets())
     return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
+
+
+def own_capability_sets() -> bytes:
+    """As the second of `capability_sets`."""
+    _syscall("capget", "", _CAPABILITY_VERSION_3, _sets)
+    return _sets.raw
 
 
 def close_range(first: int, last: int) -> None:

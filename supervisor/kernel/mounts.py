@@ -18,14 +18,14 @@ RDONLY, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8
 SET = {"ro": RDONLY, "nosuid": NOSUID, "nodev": NODEV, "noexec": NOEXEC}
 CLEAR = {"rw": RDONLY, "suid": NOSUID, "dev": NODEV, "exec": NOEXEC}
 
-_MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x4000, 1 << 18, 2
+PRIVATE, DETACH = 0x4000 | 1 << 18, 2  # MS_REC | MS_PRIVATE, MNT_DETACH
 _OPEN_TREE_CLONE = 1
 _CLONE_NEWNS = 0x00020000
-_BOTH_EMPTY_PATH = 0x4 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+BOTH_EMPTY_PATH = 0x4 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _IN_ROOT = 0x10 | 0x02  # RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _NO_SYMLINKS = 0x04
-_ATTR_IDMAP = 0x00100000
+IDMAP = 0x00100000
 _ATTEMPTS = 256
 
 
@@ -37,14 +37,14 @@ def make_private() -> None:
     paths of the chroot has opened its / before.
     """
     try:
-        libc.mount_propagation("/", _MS_REC | _MS_PRIVATE)
+        libc.mount_propagation("/", PRIVATE)
     except KernelError as error:
         if error.errno != errno.EINVAL:
             raise
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         libc.setns(own, _CLONE_NEWNS)
         os.close(own)
-        libc.mount_propagation("/", _MS_REC | _MS_PRIVATE)
+        libc.mount_propagation("/", PRIVATE)
 
 
 def filesystem(fstype: str, options: tuple[tuple[str, str], ...], attributes: int) -> int:
@@ -76,30 +76,35 @@ def map_ids(mount: int, userns: int, path: str) -> None:
     root there. Raises KernelError("idmap") where the file system cannot (mount_setattr(2)).
     """
     try:
-        libc.mount_setattr(mount, libc.AT_RECURSIVE, _ATTR_IDMAP, 0, path, userns=userns)
+        libc.mount_setattr(mount, libc.AT_RECURSIVE, IDMAP, 0, path, userns=userns)
     except KernelError as error:
         raise KernelError("idmap", error.errno, path) from None
 
 
 def attach(mount: int, target: int, path: str) -> None:
-    libc.move_mount(mount, target, _BOTH_EMPTY_PATH, path)
+    libc.move_mount(mount, target, BOTH_EMPTY_PATH, path)
 
 
 def resolve(root: int, path: str, flags: int = os.O_PATH, *, links: bool = True) -> int:
-    """Open `path` as if `root` were /, following no magic link and, unless `links`, no link at all.
+    """Open `path` as if `root` were /; see `within`.
 
     Any mount or rename on the machine while ".." is resolved makes the kernel answer EAGAIN, since it
     cannot tell whether that led out of the root (openat2(2)); it is asked again, but not for ever.
     """
     for attempt in range(_ATTEMPTS):
         try:
-            return libc.openat2(
-                root, path.lstrip("/") or ".", flags, _IN_ROOT | (0 if links else _NO_SYMLINKS)
-            )
+            return libc.openat2(root, path.lstrip("/") or ".", flags, within(links=links))
         except KernelError as error:
             if error.errno != errno.EAGAIN or attempt == _ATTEMPTS - 1:
                 raise KernelError(error.call, error.errno, path) from None
     raise AssertionError("unreachable")
+
+
+def within(*, links: bool = True) -> int:
+    """How openat2 is to resolve a path in a root that may be hostile: following no magic link and, unless
+    `links`, no link at all.
+    """
+    return _IN_ROOT | (0 if links else _NO_SYMLINKS)
 
 
 def make_place(root: int, path: str, *, directory: bool, links: bool = True) -> int:
@@ -151,10 +156,10 @@ def enter(root: int) -> None:
         if error.errno != errno.EINVAL or not _on_initramfs():
             raise
         over = os.open("/", os.O_PATH | os.O_CLOEXEC)
-        libc.move_mount(root, over, _BOTH_EMPTY_PATH, "/")
+        libc.move_mount(root, over, BOTH_EMPTY_PATH, "/")
         os.chroot(".")
     else:
-        libc.umount2(".", _MNT_DETACH)
+        libc.umount2(".", DETACH)
     os.chdir("/")
 
 
@@ -166,6 +171,16 @@ def follow() -> None:
     """
     os.chroot("/..")
     os.chdir("/")
+
+
+def root_can_be_left() -> bool:
+    """Whether / is a mount that pivot_root(2) can leave: it is none in a chroot, and cannot be left on an initramfs."""
+    return _root_is_a_mount() and not _on_initramfs()
+
+
+def _root_is_a_mount() -> bool:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        return any(line.split(" ")[4] == "/" for line in lines)
 
 
 def _on_initramfs() -> bool:

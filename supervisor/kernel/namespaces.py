@@ -1,10 +1,7 @@
 """Namespaces by their names in /proc/PID/ns (namespaces(7))."""
 
-import fcntl
 import os
 import signal
-import socket
-import struct
 from contextlib import suppress
 
 from supervisor.errors import KernelError
@@ -23,15 +20,18 @@ FLAGS = {
 }
 
 _SECOND = 1_000_000_000
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
 def unshare(names: tuple[str, ...]) -> None:
     """Leave the named namespaces for new ones, all but those of `clone_flag`."""
+    libc.unshare(flags_of(names) & ~clone_flag(names))
+
+
+def flags_of(names: tuple[str, ...]) -> int:
     flags = 0
     for name in names:
         flags |= FLAGS[name]
-    libc.unshare(flags & ~clone_flag(names))
+    return flags
 
 
 def clone_flag(names: tuple[str, ...]) -> int:
@@ -78,10 +78,7 @@ def join_those_of(pidfd: int, names: tuple[str, ...]) -> None:
     """Enter the named namespaces of a process all at once, "mount" with its root as / and as working
     directory; "pid" is for the next child (setns(2), Linux 5.8).
     """
-    flags = 0
-    for name in names:
-        flags |= FLAGS[name]
-    libc.setns(pidfd, flags)
+    libc.setns(pidfd, flags_of(names))
 
 
 def shift_time(proc: int, offsets: tuple[tuple[str, int], ...]) -> None:
@@ -97,14 +94,6 @@ def shift_time(proc: int, offsets: tuple[tuple[str, int], ...]) -> None:
     own = os.open("self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
     libc.setns(own, FLAGS["time"])
     os.close(own)
-
-
-def loopback_up() -> None:
-    """Bring lo up in this network namespace (netdevice(7)); raises OSError."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
-        request = struct.pack("16sh22x", b"lo", 0)
-        flags = struct.unpack("16sh22x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
 
 
 def map_self_as_root(uid: int, gid: int) -> None:

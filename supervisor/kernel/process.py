@@ -23,7 +23,6 @@ RLIMITS = {
 
 #: SIGPIPE and SIGXFSZ, as a mask: the call that meets one fails with EPIPE or EFBIG, which says enough.
 NEVER_TAKEN = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
-_UNLIMITED = 1 << 63  # more than any
 _LAST = (1 << 32) - 1  # as a descriptor: past any
 
 
@@ -72,21 +71,9 @@ def become(uid: int, gid: int, groups: tuple[int, ...], *, may_set_groups: bool 
         raise KernelError("setresuid", errno.EPERM, f"{uid}:{gid}")
 
 
-def set_rlimit(name: str, soft: int, hard: int) -> None:
-    """-1 is unlimited. Raising a hard limit needs CAP_SYS_RESOURCE."""
-    try:
-        resource.setrlimit(RLIMITS[name], (soft, hard))
-    except ValueError:  # Python's word for EPERM here
-        raise KernelError("setrlimit", errno.EPERM, f"{name}={hard}") from None
-    except OSError as error:
-        raise KernelError("setrlimit", error.errno or 0, f"{name}={hard}") from None
-
-
-def lower_rlimit(name: str, soft: int, hard: int) -> None:
-    """As `set_rlimit`, but a present limit that is lower stays."""
-    present = [_UNLIMITED if one < 0 else one for one in resource.getrlimit(RLIMITS[name])]
-    hard = min(hard, present[1])
-    set_rlimit(name, min(soft, hard), hard)
+def hard_rlimits() -> tuple[tuple[str, int], ...]:
+    """This process's own, -1 being unlimited."""
+    return tuple((name, resource.getrlimit(number)[1]) for name, number in RLIMITS.items())
 
 
 def open_more_files() -> None:

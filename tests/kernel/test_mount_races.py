@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from supervisor.errors import KernelError
-from supervisor.helper import accounts, build, devices
+from supervisor.helper import accounts
 from supervisor.helper.protocol import Request
 from supervisor.helper.steps import MASKED, PROTECTED
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import mounts
-from tests.support.arena import Act, Mount, flipping, mountinfo, rounds
+from tests.support.arena import Act, Mount, do, flipping, mountinfo, rounds
 from tests.support.played import Played
 from tests.support.running import job, shell
 
@@ -59,7 +59,7 @@ class Scene:
         return real, link
 
     def bound(self, work: Workplace) -> None:
-        build.bind_root(work, str(self.root), 0)
+        do(work, "bind-root", str(self.root), 0)
 
     def state(self) -> list[tuple[str, int, int, bytes]]:
         found = []
@@ -109,20 +109,20 @@ def test_a_folder_is_bound_inside_or_not_at_all(
     scene: Scene, way: int, name: str, inside: list[str], target: str
 ) -> None:
     pair = scene.folder_and_link(name, scene.ways_out[way], *inside)
-    attack(scene, lambda work: build.bind(work, str(scene.source), target, 0, 0), pair)
+    attack(scene, lambda work: do(work, "bind", str(scene.source), target, 0, 0), pair)
 
 
 @pytest.mark.parametrize("way", range(3))
 @pytest.mark.parametrize("target", ["/a/file", "/a/file.new"])
 def test_a_file_is_bound_inside_or_not_at_all(scene: Scene, way: int, target: str) -> None:
     pair = scene.folder_and_link("a", scene.ways_out[way], "file")
-    attack(scene, lambda work: build.bind(work, str(scene.source / "file"), target, 0, 0), pair)
+    attack(scene, lambda work: do(work, "bind", str(scene.source / "file"), target, 0, 0), pair)
 
 
 @pytest.mark.parametrize("way", range(3))
 def test_a_declared_tmpfs_is_mounted_inside_or_not_at_all(scene: Scene, way: int) -> None:
     pair = scene.folder_and_link("a", scene.ways_out[way], "sub")
-    attack(scene, lambda work: build.mount(work, "tmpfs", "/a/sub", (), 0), pair)
+    attack(scene, lambda work: do(work, "tmpfs", "/a/sub", (), 0), pair)
 
 
 @pytest.mark.parametrize("way", range(3))
@@ -136,9 +136,9 @@ def test_a_kept_layer_in_which_links_were_left_leads_nowhere_else(
     inside = [one.rename(layer / "upper" / one.name) for one in (real, link)]
     attack(
         scene,
-        lambda work: build.bind(work, str(scene.source), "/a/sub", 0, 0),
+        lambda work: do(work, "bind", str(scene.source), "/a/sub", 0, 0),
         (inside[0], inside[1]),
-        root=lambda work: build.overlay_root(work, str(scene.root), str(layer)),
+        root=lambda work: do(work, "overlay-root", str(scene.root), str(layer)),
     )
 
 
@@ -148,11 +148,11 @@ def test_a_kept_layer_in_which_links_were_left_leads_nowhere_else(
 @pytest.mark.parametrize("way", range(3))
 def test_devices_are_made_in_the_containers_own_dev(scene: Scene, way: int) -> None:
     def act(work: Workplace) -> None:
-        devices.dev(work)
-        devices.node(work, "null", 1, 3)
-        devices.device(work, "/dev/kmsg")
-        devices.link(work, "fd", "/proc/self/fd")
-        build.mount(work, "tmpfs", "/dev/shm", (), 0)
+        do(work, "dev")
+        do(work, "node", "null", 1, 3)
+        do(work, "device", "/dev/kmsg")
+        do(work, "link", "fd", "/proc/self/fd")
+        do(work, "mount-dev", "tmpfs", "shm", (), 0)
 
     pair = scene.folder_and_link("dev", f"{scene.ways_out[way]}/dev")
     attack(scene, act, pair)
@@ -184,10 +184,10 @@ def test_what_is_masked_is_the_kernels_and_not_the_roots(
     """Also not a folder of the root's that looks like it: then the real one would lie unmasked beside it."""
 
     def act(work: Workplace) -> None:
-        build.mount(work, kind, parent, (), mounts.NOSUID | mounts.NODEV | mounts.NOEXEC)
-        build.mask(work, parent, MASKED[parent])
+        do(work, "mount-kernel", kind, parent, mounts.NOSUID | mounts.NODEV | mounts.NOEXEC)
+        do(work, "mask", parent, MASKED[parent])
         if parent == "/proc":
-            build.protect(work, parent, PROTECTED)
+            do(work, "protect", parent, PROTECTED)
 
     name = parent[1:]
     pair = scene.folder_and_link(name, f"{scene.ways_out[way]}/{name}")
@@ -207,7 +207,7 @@ def test_proc_and_sys_as_links_are_refused(scene: Scene, way: int, kind: str, pa
 
     def act(work: Workplace) -> None:
         with pytest.raises(KernelError):
-            build.mount(work, kind, parent, (), 0)
+            do(work, "mount-kernel", kind, parent, 0)
 
     rounds(1, scene.mountpoint, scene.bound, act)
 

@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supervisor.errors import KernelError
-from supervisor.helper import build
+from supervisor.helper.operations import prepare
+from supervisor.helper.programs import Site
+from supervisor.helper.steps import Step
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import libc, mounts, namespaces, process
 from supervisor.kernel.cgroup import Leaf
@@ -73,6 +75,12 @@ def mountinfo() -> list[Mount]:
     return [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
 
+def do(work: Workplace, op: str, *args: object) -> None:
+    """One operation of a launch, by its name."""
+    (task,) = prepare((Step("", op, args),), Site(work.mountpoint))
+    task.operation(work, *task.args)
+
+
 def rounds(
     count: int, mountpoint: Path, root: Act, act: Act, verify: Callable[[list[Mount]], None] | None = None
 ) -> None:
@@ -90,8 +98,8 @@ def rounds(
             libc.setns(base, namespaces.FLAGS["mount"])
             namespaces.unshare(("mount",))
             work = Workplace(str(mountpoint), Leaf("", {}))
-            build.private(work)
-            build.masks(work)
+            do(work, "private")
+            do(work, "masks")
             root(work)
             with suppress(KernelError, OSError):
                 act(work)

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.helper.operations import OPERATIONS
+from supervisor.helper.operations import prepare, prepare_launch
+from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Bind, Launch, Visit
 from supervisor.helper.steps import Step, plan, visiting
 from supervisor.kernel import mounts
@@ -43,6 +44,7 @@ LAUNCHES = st.builds(
     time_offsets=st.sampled_from([(), (("boottime", 5),)]),
     spawn=st.booleans(),
 ).map(lambda launch: launch._replace(spawn=launch.spawn and launch.init))
+SITE = Site("/run/supervisor/root", folders=("/sys/fs/cgroup/cpu/web",), limits=(("nofile", 20000),))
 FILTERS = ((b"program", b"second"),)
 #: Before its exec a service that PID 1 has forked waits for it.
 FORKED: dict[bool, list[str]] = {True: ["await-init"], False: []}
@@ -52,10 +54,18 @@ def ops(steps: tuple[Step, ...]) -> list[str]:
     return [step.op for step in steps]
 
 
+def target_of(step: Step) -> str:
+    """Where it mounts something, "" if it does not."""
+    targets = {"mount-kernel": 1, "bind": 1, "tmpfs": 0}
+    return str(step.args[targets[step.op]]) if step.op in targets else ""
+
+
 @given(LAUNCHES, st.booleans())
-def test_every_step_names_an_operation_that_exists(launch: Launch, rootless: bool) -> None:
+def test_every_step_can_be_made_ready(launch: Launch, rootless: bool) -> None:
     steps = plan(launch, FILTERS, rootless=rootless)
-    assert set(ops(steps.first + steps.root + steps.service)) <= OPERATIONS.keys()
+    ready = prepare_launch(steps, SITE._replace(ids=launch.ids))
+    assert [task.stage for task in ready.service] == [step.stage for step in steps.service]
+    assert ready.spawns == (steps.service[-1].op == "spawn")
 
 
 @given(LAUNCHES, st.booleans())
@@ -70,7 +80,9 @@ def test_mounts_are_private_from_the_first_and_none_follows_the_new_root(
     steps = plan(launch, FILTERS, rootless=rootless)
     assert ops(steps.first)[2:4] == ["keyring", "private"]
     assert ops(steps.root)[-2:] == ["enter", "lookup"]
-    assert not {"mount", "bind", "show", "dev", "node", "mask"} & set(ops(steps.service))
+    assert not {"mount-kernel", "mount-dev", "tmpfs", "bind", "show", "dev", "node", "mask"} & set(
+        ops(steps.service)
+    )
 
 
 @given(LAUNCHES, st.booleans())
@@ -110,10 +122,12 @@ def test_what_tells_of_the_machine_is_masked_before_anything_of_the_containers_i
     launch: Launch,
 ) -> None:
     steps = plan(launch, FILTERS, rootless=False).root
-    masked = [f"{step.args[0]}/{name}" for step in steps if step.op == "mask" for name in step.args[1]]
+    masked = [
+        f"{step.args[0]}/{name.rstrip('/')}" for step in steps if step.op == "mask" for name in step.args[1]
+    ]
     assert {"/proc/kcore", "/proc/keys", "/sys/firmware", "/sys/kernel"} <= set(masked)
     targets = [bind.target for bind in launch.mounts]
-    declared = [i for i, step in enumerate(steps) if step.op in {"mount", "bind"} and step.args[1] in targets]
+    declared = [i for i, step in enumerate(steps) if target_of(step) in targets]
     assert max(i for i, one in enumerate(ops(steps)) if one in {"mask", "protect"}) < min([*declared, 999])
 
 
@@ -130,8 +144,7 @@ def test_a_limit_that_is_declared_is_set_as_declared_and_every_other_default_is_
 @given(LAUNCHES, st.booleans())
 def test_every_mount_target_is_an_absolute_path_below_the_new_root(launch: Launch, rootless: bool) -> None:
     for step in plan(launch, FILTERS, rootless=rootless).root:
-        if step.op in {"mount", "bind"}:
-            target = step.args[1]
+        if target := target_of(step):
             assert target.startswith("/")
             assert ".." not in target.split("/")
 
@@ -152,11 +165,10 @@ def test_an_ordinary_user_is_shown_device_nodes_and_never_makes_one(launch: Laun
 
 @given(LAUNCHES)
 def test_proc_and_sys_are_the_kernels_own_and_sys_is_read_only(launch: Launch) -> None:
-    made = {
-        step.args[1]: step.args for step in plan(launch, FILTERS, rootless=False).root if step.op == "mount"
-    }
+    steps = plan(launch, FILTERS, rootless=False).root
+    made = {step.args[1]: step.args for step in steps if step.op == "mount-kernel"}
     assert made["/proc"][0] == "proc"
-    assert made["/sys"][3] & mounts.RDONLY
+    assert made["/sys"][2] & mounts.RDONLY
 
 
 # ── a command in what lives already ────────────────────────────────────────────────────
@@ -179,7 +191,7 @@ def test_a_command_takes_every_step_that_its_service_took_in_the_same_order(
     service = plan(launch, FILTERS, rootless=False).service
     programs = plan(launch, FILTERS, rootless=False).filters
     steps = visiting(launch, programs, visit)
-    assert set(ops(steps.visitor + steps.command)) <= OPERATIONS.keys()
+    assert len(prepare(steps.visitor + steps.command, SITE)) == len(steps.visitor + steps.command)
     own = {"lookup", "own-session", "streams", "terminal"}
     taken = [step for step in steps.command if step.op not in own]
     assert taken[:-1] == [step for step in service if step.op not in {"session", "output", "await-init"}][:-1]
@@ -210,7 +222,7 @@ def test_a_terminal_is_opened_by_whom_the_command_will_be(launch: Launch, visit:
 def test_a_network_of_its_own_is_there_before_sys_shows_it(launch: Launch) -> None:
     steps = plan(launch, FILTERS, rootless=False)
     names = ops(steps.root)
-    shown = next(i for i, step in enumerate(steps.root) if step.op == "mount" and step.args[1] == "/sys")
+    shown = next(i for i, step in enumerate(steps.root) if target_of(step) == "/sys")
     if "net" not in launch.namespaces:
         assert not {"join-network", "loopback"} & set(names + ops(steps.aside))
     elif launch.init and not launch.spawn:

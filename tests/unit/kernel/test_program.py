@@ -1,0 +1,89 @@
+"""Programs of system calls: in order, with what calls return passed on, ended by the first failure that was not expected."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from supervisor.errors import KernelError
+from supervisor.kernel import calls
+from supervisor.kernel.program import Program, Slot, Words, call, run
+
+HERE, THERE = Slot(0), Slot(1)
+
+
+def ran(program: Program, *first: int) -> list[int]:
+    slots = [*first, -1, -1][:2]
+    run(program, slots)
+    return slots
+
+
+def test_what_a_call_returns_is_an_argument_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    program = (
+        calls.open_path(str(tmp_path), os.O_PATH, keep=HERE),
+        calls.resolve(HERE, "sub", os.O_PATH, keep=THERE),
+        call("mkdirat", THERE, b"deep", 0o755),
+        *calls.close(HERE, THERE),
+    )
+    here, there = ran(program)
+    assert (tmp_path / "sub/deep").is_dir()
+    for descriptor in (here, there):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+
+def test_a_failure_ends_it_and_says_which_call_and_about_what(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    program = (
+        calls.open_path(missing, os.O_PATH, keep=HERE),
+        call("mkdirat", -100, os.fsencode(missing), 0o755),
+    )
+    with pytest.raises(KernelError) as raised:
+        ran(program)
+    assert (raised.value.call, raised.value.errno, raised.value.path) == ("openat", errno.ENOENT, missing)
+    assert not Path(missing).exists()
+
+
+def test_a_failure_is_told_by_the_name_that_it_was_given() -> None:
+    with pytest.raises(KernelError, match=r"^idmap: "):
+        ran((call("close", -1, told="idmap"),))
+
+
+def test_an_expected_error_passes_over_as_many_calls_as_belong_to_it(tmp_path: Path) -> None:
+    place = os.open(tmp_path, os.O_PATH)
+    program = (
+        calls.resolve(HERE, "absent", os.O_PATH, keep=THERE, passes=((errno.ENOENT, 2),)),
+        call("mkdirat", HERE, b"one", 0o755),
+        call("mkdirat", HERE, b"two", 0o755),
+        call("mkdirat", HERE, b"three", 0o755),
+        *calls.close(HERE),
+    )
+    assert ran(program, place)[THERE] == -1
+    assert [one.name for one in tmp_path.iterdir()] == ["three"]
+
+
+def test_another_result_than_the_expected_one_is_a_refusal() -> None:
+    with pytest.raises(KernelError) as raised:
+        ran((call("umask", 0o022), call("umask", 0o022, expected=0o777, path="umask")))
+    assert (raised.value.errno, raised.value.path) == (errno.EPERM, "umask")
+
+
+def test_a_struct_has_slots_among_its_words(tmp_path: Path) -> None:
+    written = tmp_path / "file"
+    file = os.open(written, os.O_WRONLY | os.O_CREAT, 0o600)
+    ran((call("write", HERE, Words((7, HERE, 9)), 24, expected=24), *calls.close(HERE)), file)
+    assert written.read_bytes() == b"".join(one.to_bytes(8, "little") for one in (7, file, 9))
+
+
+def test_a_folder_is_made_if_it_is_missing_and_never_found_through_a_link(tmp_path: Path) -> None:
+    place = os.open(tmp_path, os.O_PATH)
+    (tmp_path / "link").symlink_to("/")
+    for _ in range(2):
+        ran((*calls.folder(HERE, "made", "/made", keep=THERE), *calls.close(THERE)), place)
+    assert (tmp_path / "made").is_dir()
+    with pytest.raises(KernelError) as raised:
+        ran(calls.folder(HERE, "link", "/link", keep=THERE), place)
+    assert raised.value.errno == errno.ELOOP
+    os.close(place)
