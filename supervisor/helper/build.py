@@ -9,8 +9,10 @@ import os
 import socket
 import stat
 
-from supervisor.helper.workplace import FILE, FOLDER, HOST, PROC, ROOT, SYS, Workplace
+from supervisor.helper.programs import LOOPBACK
+from supervisor.helper.workplace import FILE, FOLDER, HOST, NETWORK, PROC, ROOT, SYS, Workplace
 from supervisor.kernel import mounts, namespaces
+from supervisor.kernel.program import run
 
 
 def private(work: Workplace) -> None:
@@ -119,6 +121,16 @@ def _attach(work: Workplace, tree: int, target: str, *, directory: bool) -> None
     mounts.attach(tree, place, target)
     os.close(place)
     os.close(tree)
+
+
+def network(work: Workplace) -> None:
+    """A network namespace of its own: one that is ready (helper.network), or a new one."""
+    if work.slots[NETWORK] >= 0:
+        namespaces.join(work.slots[NETWORK], "net")
+        os.close(work.slots[NETWORK])
+    else:
+        namespaces.unshare(("net",))
+        run(LOOPBACK, work.slots)
 
 
 def lend_network(work: Workplace, service: socket.socket) -> None:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from supervisor.errors import KernelError
 from supervisor.helper import child, notes, policy
 from supervisor.helper.declaration import Declaration
+from supervisor.helper.network import Spare
 from supervisor.helper.protocol import IDS, Launch, Report
 from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
 from supervisor.helper.runfiles import RunFiles
@@ -39,6 +40,7 @@ class Place(NamedTuple):
     mountpoint: str
     gid: int
     rootless: bool
+    spare: Spare
 
 
 class Cell:
@@ -115,6 +117,7 @@ class Cell:
         os.ftruncate(self.files.open["exit"], 0)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, IDS)
+        network = self.place.spare.take() if "net" in self.launch.namespaces else -1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -126,19 +129,20 @@ class Cell:
                 self.leaf, namespaces.clone_flag(self.launch.namespaces)
             )
             if self.init == 0:
-                self._become_child(theirs)
+                self._become_child(theirs, network)
         finally:
             process.unblock_signals(before)
             theirs.close()
+            process.close(network)
         self.phase = policy.LAUNCHING
 
-    def _become_child(self, report: socket.socket) -> None:
+    def _become_child(self, report: socket.socket, network: int) -> None:
         try:
             files = self.files.open
             fds = child.Descriptors(report.fileno(), files["stdout-in"], files["stderr-in"], files["exit"])
             work = Workplace(
                 self.place.mountpoint, self.leaf,
-                ids=self.launch.ids, userns=self.userns, rootless=self.place.rootless,
+                ids=self.launch.ids, userns=self.userns, network=network, rootless=self.place.rootless,
             )  # fmt: skip
             child.first(work, self.declaration.tasks, fds, report, shim=self.launch.init)
         finally:

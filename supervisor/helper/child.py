@@ -26,7 +26,7 @@ from typing import NamedTuple, NoReturn
 from supervisor.errors import KernelError
 from supervisor.helper import build, init
 from supervisor.helper.operations import Task, Tasks
-from supervisor.helper.workplace import Workplace
+from supervisor.helper.workplace import NETWORK, Workplace
 from supervisor.kernel import process
 
 FAILED = 125  # what a process of a failed launch exits with; the report says why
@@ -44,7 +44,7 @@ class Descriptors(NamedTuple):
 def first(work: Workplace, tasks: Tasks, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
     """The helper's child, PID 1 of the container."""
     try:
-        _let_go(fds, work.userns)
+        _let_go(fds, work.userns, work.slots[NETWORK])
         take(work, tasks.first)
         if tasks.spawns:
             _spawn(work, tasks, report, {fds.report, fds.exit_file})
@@ -90,14 +90,14 @@ def _attend(work: Workplace, tasks: Tasks, service: socket.socket, keep: set[int
         os._exit(FAILED)
 
 
-def _let_go(fds: Descriptors, userns: int) -> None:
+def _let_go(fds: Descriptors, *namespaces: int) -> None:
     """Nothing of the helper's reaches a container: not its descriptors, signals, terminal or memory."""
     process.set_undumpable()
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.dup2(fds.stdout, 1)
     os.dup2(fds.stderr, 2)
-    process.close_all_but({fds.report, fds.exit_file, userns})
+    process.close_all_but({fds.report, fds.exit_file, *namespaces})
     # From here on nothing may be imported: after the root has changed it would be the container's file.
     sys.meta_path.clear()
     sys.path.clear()

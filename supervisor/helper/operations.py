@@ -20,7 +20,7 @@ OPERATIONS: dict[str, Operation] = {
     # out of the container's sight
     "shift-time": build.shift_time, "overlay-root": build.overlay_root, "own": hostview.own, "show": hostview.show,
     "copy": hostview.copy, "tmpfs": build.tmpfs, "bind": build.bind, "show-node": devices.show_node,
-    "device": devices.device, "join-network": build.join_network,
+    "device": devices.device, "network": build.network, "join-network": build.join_network,
     # in it
     "lookup": confine.lookup, "output": confine.output, "become": confine.become,
     "capabilities": confine.capabilities, "workdir": confine.workdir, "filter": confine.filter_calls,

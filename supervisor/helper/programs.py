@@ -226,17 +226,15 @@ def hostname(_: Site, name: str) -> Program:
     return (call("sethostname", name.encode(), len(name.encode()), path=name),)
 
 
-def loopback() -> Program:
-    """Bring lo up (netdevice(7)); low ports open to any user, since nobody else shares this network namespace."""
-    interface = struct.pack("16sh22x", b"lo", _IFF_UP)
-    return (
-        call("socket", 2, 2 | os.O_CLOEXEC, 0, keep=OTHER),
-        call("ioctl", OTHER, _SIOCSIFFLAGS, interface, path="lo"),
-        *close(OTHER),
-        resolve(HOST, _PORTS, os.O_WRONLY, keep=OTHER),
-        calls.write(OTHER, b"0", _PORTS),
-        *close(OTHER),
-    )
+#: Bring lo up (netdevice(7)); low ports open to any user, since nobody else shares this network namespace.
+LOOPBACK = (
+    call("socket", 2, 2 | os.O_CLOEXEC, 0, keep=OTHER),
+    call("ioctl", OTHER, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP), path="lo"),
+    *close(OTHER),
+    resolve(HOST, _PORTS, os.O_WRONLY, keep=OTHER),
+    calls.write(OTHER, b"0", _PORTS),
+    *close(OTHER),
+)
 
 
 def enter() -> Program:
@@ -303,7 +301,7 @@ def no_new_privileges() -> Program:
 SHARED: dict[str, Callable[..., Program]] = {
     "unshare": unshare, "keyring": keyring, "private": private, "no-setuid": no_setuid, "seal": seal,
     "mount-kernel": mount_kernel, "dev": dev, "mount-dev": mount_dev, "mask": mask, "protect": protect,
-    "node": node, "link": link, "loopback": loopback, "enter": enter, "session": session, "rlimit": rlimit,
+    "node": node, "link": link, "enter": enter, "session": session, "rlimit": rlimit,
     "userns": userns, "bounding": bounding, "no-new-privileges": no_new_privileges,
 }  # fmt: skip
 #: One container's own, by its site as well.

@@ -69,13 +69,22 @@ class Helper:
             for cell in list(self.cells.values()):
                 self._watch(cell)
             self.again = False
-        for descriptor, event in self.hearing.wait(self._patience()):
+        for descriptor, event in self._heard():
             self._handle(descriptor, event)
         self._on_signals()
         self.reload.go_on()
         if not self.daemon.pid and not self.done:
             self._without_daemon()
         self._mind_queue()
+
+    def _heard(self) -> list[tuple[int, int]]:
+        """What there is to do; while there is nothing, the next launch is made easier."""
+        spare = self.table.place.spare
+        if spare.wanted and not self.stopping:
+            if found := self.hearing.wait(0):
+                return found
+            spare.make()
+        return self.hearing.wait(self._patience())
 
     def _troubled(self, error: OSError | KernelError) -> None:
         self.again = True

@@ -102,7 +102,7 @@ def plan(launch: Launch, filters: tuple[tuple[bytes, ...], ...], *, rootless: bo
 
 
 def _first(launch: Launch) -> tuple[Step, ...]:
-    now = tuple(name for name in launch.namespaces if name != "net" or not _forks(launch))
+    now = tuple(name for name in launch.namespaces if name != "net")
     steps = [
         Step("cgroup", "join"),
         Step("namespaces", "unshare", (now,)),
@@ -122,7 +122,7 @@ def _forks(launch: Launch) -> bool:
 def _aside(launch: Launch) -> tuple[Step, ...]:
     if "net" not in launch.namespaces or not _forks(launch):
         return ()
-    return Step("namespaces", "unshare", (("net",),)), Step("network", "loopback")
+    return (Step("network", "network"),)
 
 
 def _inside(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
@@ -175,7 +175,7 @@ def _network(launch: Launch) -> tuple[Step, ...]:
     """A sysfs shows the network namespace of whoever mounts it."""
     own: tuple[Step, ...] = ()
     if "net" in launch.namespaces:
-        own = (Step("network", "join-network" if _forks(launch) else "loopback"),)
+        own = (Step("network", "join-network" if _forks(launch) else "network"),)
     return (
         *own,
         Step("mount", "mount-kernel", ("sysfs", "/sys", _SAFE | m.RDONLY)),

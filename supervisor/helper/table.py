@@ -9,6 +9,7 @@ from supervisor.errors import KernelError
 from supervisor.helper import policy
 from supervisor.helper.cell import Cell, Place
 from supervisor.helper.declaration import Declaration
+from supervisor.helper.network import Spare
 from supervisor.helper.operations import prepare_launch
 from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Declared, Launch, Report, Request
@@ -21,7 +22,11 @@ class Table:
     def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
         self.tree = tree
         self.place = Place(
-            f"{declared.runtime_dir}/containers", f"{declared.runtime_dir}/root", declared.gid, rootless
+            f"{declared.runtime_dir}/containers",
+            f"{declared.runtime_dir}/root",
+            declared.gid,
+            rootless,
+            Spare(),
         )
         self.site = Site(
             self.place.mountpoint,

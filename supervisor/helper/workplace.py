@@ -9,10 +9,12 @@ from supervisor.kernel.cgroup import Leaf
 from supervisor.kernel.program import Slot
 
 #: Where the descriptors of a launch are kept: the machine's /, as the supervisor sees it, and every path of the
-#: host is below it; what masked paths show; the new root; its own /dev, /proc and /sys; the user namespace.
-HOST, FOLDER, FILE, ROOT, DEV, PROC, SYS, USERNS = map(Slot, range(8))
+#: host is below it; what masked paths show; the new root; its own /dev, /proc and /sys; the user namespace, and a network namespace
+#: that is ready.
+HOST, FOLDER, FILE, ROOT, DEV, PROC, SYS, USERNS, NETWORK = map(Slot, range(9))
 #: And for the time of one step: a place, a tree to attach there, anything else.
-PLACE, TREE, OTHER = map(Slot, range(8, 11))
+PLACE, TREE, OTHER = map(Slot, range(9, 12))
+SLOTS = OTHER + 1
 
 
 class Workplace:
@@ -21,14 +23,21 @@ class Workplace:
     """
 
     def __init__(
-        self, mountpoint: str, leaf: Leaf, *, ids: int = -1, userns: int = -1, rootless: bool = False
+        self,
+        mountpoint: str,
+        leaf: Leaf,
+        *,
+        ids: int = -1,
+        userns: int = -1,
+        network: int = -1,
+        rootless: bool = False,
     ) -> None:
         self.mountpoint = mountpoint
         self.leaf = leaf
         self.ids = ids
         self.rootless = rootless
-        self.slots = [-1] * (OTHER + 1)
-        self.slots[USERNS] = userns
+        self.slots = [-1] * SLOTS
+        self.slots[USERNS], self.slots[NETWORK] = userns, network
         self.service = 0  # its PID as PID 1 sees it, where that has spawned it
         self.init: socket.socket | None = None  # to PID 1, where that is another process
         self.account = Account(0, 0, (0,), "/")

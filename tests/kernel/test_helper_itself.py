@@ -37,7 +37,7 @@ def test_it_holds_no_descriptor_but_its_own(played: Play) -> None:
     ends = [f"{folder}/{name}" for name in ("stdout", "stdout", "stderr", "stderr", "exit")]
     pidfds = ["anon_inode"] * 2
     own = ["/dev/null", str(play.said), str(play.said), "/memfd", "pipe", "pipe", "socket", "socket"]
-    assert found == sorted([*own, *ends, *pidfds, "user"])
+    assert found == sorted([*own, *ends, *pidfds, "user", "net"])
 
 
 #: In the machine's PID namespace, as its root, without capabilities.
