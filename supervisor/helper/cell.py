@@ -41,6 +41,7 @@ class Place(NamedTuple):
     gid: int
     rootless: bool
     spare: Spare
+    shim: int
 
 
 class Cell:
@@ -139,7 +140,10 @@ class Cell:
     def _become_child(self, report: socket.socket, network: int) -> None:
         try:
             files = self.files.open
-            fds = child.Descriptors(report.fileno(), files["stdout-in"], files["stderr-in"], files["exit"])
+            shim = self.place.shim if self.launch.shim else -1
+            fds = child.Descriptors(
+                report.fileno(), files["stdout-in"], files["stderr-in"], files["exit"], shim
+            )
             work = Workplace(
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, network=network, rootless=self.place.rootless,

@@ -39,6 +39,7 @@ class Descriptors(NamedTuple):
     stdout: int
     stderr: int
     exit_file: int
+    shim: int  # -1: PID 1 may not execute it, or there is none
 
 
 def first(work: Workplace, tasks: Tasks, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
@@ -47,16 +48,16 @@ def first(work: Workplace, tasks: Tasks, fds: Descriptors, report: socket.socket
         _let_go(fds, work.userns, work.slots[NETWORK])
         take(work, tasks.first)
         if tasks.spawns:
-            _spawn(work, tasks, report, {fds.report, fds.exit_file})
-            init.run(work.service, fds.exit_file)
+            _spawn(work, tasks, report, {fds.report, fds.exit_file, fds.shim})
+            init.run(work.service, fds.exit_file, fds.shim)
         if shim:
             ours, work.init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             service = os.fork()
             if service:
                 work.init.close()
-                _attend(work, tasks, ours, {fds.report, fds.exit_file})
+                _attend(work, tasks, ours, {fds.report, fds.exit_file, fds.shim})
                 report.close()
-                init.run(service, fds.exit_file)
+                init.run(service, fds.exit_file, fds.shim)
             ours.close()
     except BaseException as error:
         _fail(report, "fork", error)
@@ -97,7 +98,7 @@ def _let_go(fds: Descriptors, *namespaces: int) -> None:
     os.dup2(null, 0)
     os.dup2(fds.stdout, 1)
     os.dup2(fds.stderr, 2)
-    process.close_all_but({fds.report, fds.exit_file, *namespaces})
+    process.close_all_but({fds.report, fds.exit_file, fds.shim, *namespaces})
     # From here on nothing may be imported: after the root has changed it would be the container's file.
     sys.meta_path.clear()
     sys.path.clear()

@@ -1,7 +1,7 @@
 """The init shim, PID 1 of a container: reaps, forwards signals, records the exit status.
 
-It is the launching fork itself, not another program: it waits in sigwaitinfo(2) and costs a few
-touched pages. It holds nothing a service could use: no privileges but the service's own account,
+It is the launching fork itself; if it has long to wait it executes a program of three hundred bytes that does the
+same (helper.shim), for a forked Python costs a megabyte. It holds nothing a service could use: no privileges but the service's own account,
 no descriptor but the exit file, and it cannot be traced or read through /proc/1 (it is not
 dumpable). The kernel delivers to PID 1 no signal it has no handler for, so a service cannot end it.
 
@@ -12,9 +12,10 @@ even if the helper is gone when it does.
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import NoReturn
 
-from supervisor.helper import confine
+from supervisor.helper import confine, shim
 from supervisor.helper.accounts import Account
 from supervisor.helper.workplace import Workplace
 from supervisor.kernel import caps, mounts, namespaces, process
@@ -23,12 +24,17 @@ _ALL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _SIGNALLED = 128
 
 
-def run(service: int, exit_file: int) -> NoReturn:
+def run(service: int, exit_file: int, program: int) -> NoReturn:
     """Wait for the service's end and end with it; whatever else lives in the container then dies. No end can
     have been missed: every signal has been blocked since before this process was born.
+
+    The waiting is left to the shim's own `program` (-1: none), unless the service has ended already.
     """
     code, signalled = 1, -1
     try:
+        if program >= 0 and signal.SIGCHLD not in signal.sigpending():
+            with suppress(OSError):
+                shim.become(program, service, exit_file)
         code, signalled = _wait(service)
         os.pwrite(exit_file, b"%d %d\n" % (code, signalled), 0)
     finally:
@@ -56,6 +62,7 @@ def _close(keep: set[int]) -> None:
 def _lay_down() -> None:
     caps.take_exactly((), root=True)
     process.set_undumpable()  # taking another uid has reset it
+    process.no_new_privileges()  # what is executed from here on gains no capability that was given up
 
 
 def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...], keep: set[int]) -> bool:

@@ -219,7 +219,8 @@ class Launch(NamedTuple):
     soft, hard), `ids` is the first of the container's 65,536 user and group ids on the host (-1: no
     user namespace of its own), `layer` the folder of a persistent writable layer, `filter` the place of
     its seccomp programs in `Declared.filters` (-1: none), `time_offsets` (clock, nanoseconds); `ambient`
-    says that another user than root has the capabilities too, `spawn` that PID 1 may be confined as the service.
+    says that another user than root has the capabilities too, `spawn` that PID 1 may be confined as the service, `shim` that the
+    filter lets it execute our shim.
     """
 
     name: str
@@ -245,6 +246,7 @@ class Launch(NamedTuple):
     time_offsets: tuple[tuple[str, int], ...] = ()
     ambient: bool = True
     spawn: bool = False
+    shim: bool = False
 
 
 class Origin(NamedTuple):

@@ -6,7 +6,7 @@ launched; with its removal it goes.
 """
 
 from supervisor.errors import KernelError
-from supervisor.helper import policy
+from supervisor.helper import policy, shim
 from supervisor.helper.cell import Cell, Place
 from supervisor.helper.declaration import Declaration
 from supervisor.helper.network import Spare
@@ -27,6 +27,7 @@ class Table:
             declared.gid,
             rootless,
             Spare(),
+            shim.make(),
         )
         self.site = Site(
             self.place.mountpoint,

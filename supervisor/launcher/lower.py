@@ -36,14 +36,16 @@ def lower(container: Container, *, ids: int = -1, layers: str = "", filter_at: i
         layer=f"{layers}/{container.name}" if container.rootfs_mode == "persistent" else "",
         filter=filter_at,
         ambient=container.capabilities is not None,
-        spawn=_may_spawn(container),
+        # Limits that were declared are for the service alone.
+        spawn=container.init and not container.rlimits and _known(container.seccomp),
+        shim=_known(container.seccomp),
         time_offsets=tuple((clock, round(shift * 1e9)) for clock, shift in container.time_offsets),
     )
 
 
-def _may_spawn(container: Container) -> bool:
-    """Limits that were declared are for the service alone, and a profile of its own may not let our init live."""
-    return container.init and not container.rlimits and container.seccomp in ("default", "unconfined")
+def _known(seccomp: str) -> bool:
+    """A profile of its own may not let our init live, let alone execute anything."""
+    return seccomp in ("default", "unconfined")
 
 
 def capabilities(container: Container) -> tuple[str, ...]:
