@@ -10,12 +10,12 @@ from contextlib import suppress
 from supervisor.errors import KernelError
 from supervisor.helper.programs import LOOPBACK
 from supervisor.helper.workplace import HOST, SLOTS
-from supervisor.kernel import namespaces, process
+from supervisor.kernel import namespaces
 from supervisor.kernel.program import run
 
 
 class Spare:
-    """`wanted` while one should be made; not again after a failure, until a launch has asked."""
+    """`wanted` while one should be made; after a failure not before a launch has asked again."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -27,32 +27,13 @@ class Spare:
         return taken
 
     def make(self) -> None:
-        """Safe: the helper is in it only meanwhile, and nothing of its own is; one that could not come back
-        would launch into it, so it ends at once. What runs goes on without a helper.
-        """
+        """Safe: nobody is in it. A failure costs the next launch some time, and is told by it if it is one there too."""
         self.wanted = False
         with suppress(KernelError, OSError):
-            own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                self._ready = _new()
-            finally:
-                _return(own)
-                os.close(own)
+            self._ready = namespaces.make_network(_arrange)
 
 
-def _new() -> int:
-    namespaces.unshare(("net",))
+def _arrange() -> None:
     slots = [-1] * SLOTS
     slots[HOST] = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        run(LOOPBACK, slots)
-        return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        process.close(slots[HOST])
-
-
-def _return(own: int) -> None:
-    try:
-        namespaces.join(own, "net")
-    except BaseException:
-        os._exit(1)
+    run(LOOPBACK, slots)

@@ -1,7 +1,9 @@
 """Namespaces by their names in /proc/PID/ns (namespaces(7))."""
 
+import errno
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 
 from supervisor.errors import KernelError
@@ -40,27 +42,45 @@ def clone_flag(names: tuple[str, ...]) -> int:
 
 
 def make_user(first: int, count: int) -> int:
-    """The descriptor of a new user namespace whose ids 0 … count-1 are first … first+count-1 here.
+    """The descriptor of a new user namespace whose ids 0 … count-1 are first … first+count-1 here."""
 
-    A namespace lives as long as somebody holds it, so the process that is made with it ends at once.
-    """
+    def map_ids(pid: int) -> None:
+        for file in ("uid_map", "gid_map"):
+            _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
+
+    return _make("user", lambda: None, map_ids)
+
+
+def make_network(arrange: Callable[[], None]) -> int:
+    """The descriptor of a new network namespace, in which `arrange` has been called."""
+    return _make("net", arrange, lambda _: None)
+
+
+def _make(name: str, inside: Callable[[], None], outside: Callable[[int], None]) -> int:
+    """A namespace lives as long as somebody holds it, so the process that is made with it ends at once."""
     wait, go = os.pipe2(os.O_CLOEXEC)
+    heard, tell = os.pipe2(os.O_CLOEXEC)
     pid = pidfd = -1
     try:
-        pid, pidfd = libc.clone3(FLAGS["user"])
+        pid, pidfd = libc.clone3(FLAGS[name])
         if pid == 0:
             try:
                 os.close(go)
+                inside()
+                os.write(tell, b"x")
                 os.read(wait, 1)  # until our maker lets go, or dies
             finally:
                 os._exit(0)
-        for file in ("uid_map", "gid_map"):
-            _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        os.close(tell)
+        tell = -1
+        if not os.read(heard, 1):
+            raise KernelError(f"{name} namespace", errno.EIO, "its maker failed")
+        outside(pid)
+        return os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise KernelError("user namespace", error.errno or 0, str(error.filename)) from None
+        raise KernelError(f"{name} namespace", error.errno or 0, str(error.filename)) from None
     finally:
-        for descriptor in (go, wait, pidfd):
+        for descriptor in (go, wait, heard, tell, pidfd):
             if descriptor >= 0:
                 with suppress(OSError):
                     os.close(descriptor)
