@@ -5,6 +5,7 @@ has nothing else to do. Without one ready the launch makes its own.
 """
 
 import os
+import select
 from contextlib import suppress
 
 from supervisor.errors import KernelError
@@ -17,20 +18,35 @@ from supervisor.kernel.program import run
 class Spare:
     """`wanted` while one should be made; after a failure not before a launch has asked again."""
 
-    def __init__(self) -> None:
-        self.wanted = False
+    def __init__(self, *, wanted: bool) -> None:
+        self.wanted = wanted
         self._ready = -1
+        self._maker: namespaces.Born | None = None
 
     def take(self) -> int:
         """Its descriptor, the caller's from now on; -1 when none is ready."""
-        taken, self._ready, self.wanted = self._ready, -1, True
+        taken, self._ready, self.wanted = self._ready, -1, self._maker is None
         return taken
 
-    def make(self) -> None:
-        """Safe: nobody is in it. A failure costs the next launch some time, and is told by it if it is one there too."""
+    def begin(self, poll: select.poll) -> None:
+        """Safe: nobody is in it but its maker, a child of ours that ends with it. A failure costs the next launch
+        some time, and is told by that if it is one there too.
+        """
         self.wanted = False
         with suppress(KernelError, OSError):
-            self._ready = namespaces.make_network(_arrange)
+            self._maker = namespaces.bear("net", _arrange)
+            poll.register(self._maker.ready, select.POLLIN)
+
+    def hear(self, descriptor: int, poll: select.poll) -> None:
+        """Of whatever is not the caller's own: the maker has done its work, or could not."""
+        maker = self._maker
+        if maker is None or descriptor != maker.ready:
+            return
+        poll.unregister(maker.ready)
+        self._maker = None
+        with suppress(OSError):
+            self._ready = maker.open() if os.read(maker.ready, 1) else -1
+        maker.let_go()
 
 
 def _arrange() -> None:

@@ -83,7 +83,7 @@ class Helper:
         if spare.wanted and not self.stopping:
             if found := self.hearing.wait(0):
                 return found
-            spare.make()
+            spare.begin(self.poll)
         return self.hearing.wait(self._patience())
 
     def _troubled(self, error: OSError | KernelError) -> None:
@@ -103,6 +103,8 @@ class Helper:
             self._on_cell(self.waiting[descriptor])
         elif self.door.knows(descriptor):
             visit.answer(self.door.hear(descriptor), self.cells, self.daemon, stopping=self.stopping)
+        else:
+            self.table.place.spare.hear(descriptor, self.poll)
 
     def _on_signals(self) -> None:
         numbers = self.hearing.heard()

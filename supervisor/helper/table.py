@@ -26,7 +26,7 @@ class Table:
             f"{declared.runtime_dir}/root",
             declared.gid,
             rootless,
-            Spare(),
+            Spare(wanted=any("net" in one.namespaces for one in declared.containers)),
             shim.make(),
         )
         self.site = Site(

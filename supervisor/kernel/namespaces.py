@@ -1,10 +1,10 @@
 """Namespaces by their names in /proc/PID/ns (namespaces(7))."""
 
-import errno
 import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from supervisor.errors import KernelError
 from supervisor.kernel import libc
@@ -41,52 +41,64 @@ def clone_flag(names: tuple[str, ...]) -> int:
     return FLAGS["pid"] if "pid" in names else 0
 
 
-def make_user(first: int, count: int) -> int:
-    """The descriptor of a new user namespace whose ids 0 … count-1 are first … first+count-1 here."""
+class Born(NamedTuple):
+    """A process that was born into a new namespace and holds it, until `let_go` or its maker's death. A byte can
+    be read from `ready` once it has arranged it; its end without one says that it could not.
+    """
 
-    def map_ids(pid: int) -> None:
-        for file in ("uid_map", "gid_map"):
-            _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
+    name: str
+    pid: int
+    pidfd: int
+    ready: int
+    hold: int
 
-    return _make("user", lambda: None, map_ids)
+    def open(self) -> int:
+        """The namespace's descriptor, which keeps it from then on."""
+        return os.open(f"/proc/{self.pid}/ns/{self.name}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def let_go(self) -> None:
+        """It is still to be waited for."""
+        os.kill(self.pid, signal.SIGKILL)  # our child, and nobody waited for it yet
+        for descriptor in self[2:]:
+            with suppress(OSError):
+                os.close(descriptor)
 
 
-def make_network(arrange: Callable[[], None]) -> int:
-    """The descriptor of a new network namespace, in which `arrange` has been called."""
-    return _make("net", arrange, lambda _: None)
-
-
-def _make(name: str, inside: Callable[[], None], outside: Callable[[int], None]) -> int:
-    """A namespace lives as long as somebody holds it, so the process that is made with it ends at once."""
-    wait, go = os.pipe2(os.O_CLOEXEC)
-    heard, tell = os.pipe2(os.O_CLOEXEC)
-    pid = pidfd = -1
+def bear(name: str, arrange: Callable[[], None]) -> Born:
+    """Raises KernelError or OSError, and then nobody is there."""
+    ready, tell = os.pipe2(os.O_CLOEXEC)
+    wait, hold = os.pipe2(os.O_CLOEXEC)
+    pid = -1
     try:
         pid, pidfd = libc.clone3(FLAGS[name])
         if pid == 0:
             try:
-                os.close(go)
-                inside()
+                os.close(hold)
+                arrange()
                 os.write(tell, b"x")
-                os.read(wait, 1)  # until our maker lets go, or dies
+                os.read(wait, 1)
             finally:
                 os._exit(0)
-        os.close(tell)
-        tell = -1
-        if not os.read(heard, 1):
-            raise KernelError(f"{name} namespace", errno.EIO, "its maker failed")
-        outside(pid)
-        return os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise KernelError(f"{name} namespace", error.errno or 0, str(error.filename)) from None
+        return Born(name, pid, pidfd, ready, hold)
     finally:
-        for descriptor in (go, wait, heard, tell, pidfd):
-            if descriptor >= 0:
-                with suppress(OSError):
-                    os.close(descriptor)
-        if pid > 0:
-            os.kill(pid, signal.SIGKILL)  # our child, and nobody waited for it yet
-            os.waitpid(pid, 0)
+        for descriptor in (tell, wait, *((ready, hold) if pid < 0 else ())):
+            os.close(descriptor)
+
+
+def make_user(first: int, count: int) -> int:
+    """The descriptor of a new user namespace whose ids 0 … count-1 are first … first+count-1 here."""
+    born = None
+    try:
+        born = bear("user", lambda: None)
+        for file in ("uid_map", "gid_map"):
+            _write(f"/proc/{born.pid}/{file}", f"0 {first} {count}")
+        return born.open()
+    except OSError as error:
+        raise KernelError("user namespace", error.errno or 0, str(error.filename)) from None
+    finally:
+        if born:
+            born.let_go()
+            os.waitpid(born.pid, 0)
 
 
 def join(namespace: int, name: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 import supervisor.cli.execute  # noqa: F401  # main imports it late, and another account may not be able to
 from supervisor.cli.main import main
 from supervisor.launcher.visit import SOCKET, Visit, Visitor
-from tests.support.running import Running, Supervise, shell
+from tests.support.running import Running, Supervise, shell, until
 from tests.support.visiting import execute, inside, visiting
 
 pytestmark = pytest.mark.kernel
@@ -122,8 +122,17 @@ def children(process: Path) -> list[str]:
 
 
 def descriptors(process: Path) -> list[str]:
-    """By number; what they are, it may let go of meanwhile."""
-    return os.listdir(process / "fd")
+    """By number, of a helper that has its spare network namespace; what they are, it may let go of meanwhile."""
+
+    def held() -> list[str]:
+        found = os.listdir(process / "fd")
+        for one in found:
+            with contextlib.suppress(OSError):
+                if os.readlink(process / "fd" / one).startswith("net:"):
+                    return found
+        return []
+
+    return until(held, "a network namespace is ready")
 
 
 def visit(running: Running, visit: Visit) -> int:

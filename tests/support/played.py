@@ -223,8 +223,17 @@ class Played:
 
 
 def descriptors(pid: int) -> dict[str, str]:
+    """Of a helper that has its spare network namespace and is making none."""
     folder = f"/proc/{pid}/fd"
-    return {one: os.readlink(f"{folder}/{one}") for one in sorted(os.listdir(folder), key=int)}
+
+    def held() -> dict[str, str]:
+        found = {}
+        for one in sorted(os.listdir(folder), key=int):
+            with contextlib.suppress(FileNotFoundError):
+                found[one] = os.readlink(f"{folder}/{one}")
+        return found if any(one.startswith("net:") for one in found.values()) else {}
+
+    return until(held, "a network namespace is ready")
 
 
 def status_of(pid: int) -> dict[str, str]:
