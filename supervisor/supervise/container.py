@@ -3,15 +3,13 @@
 Laws:
 - What the machine has become is in the ledger before any effect of it is carried out.
 - A run is told to have ended only after its output is on record and its cgroup has been read.
-- Nothing another room raises is lost or ends this task: it is recorded, and a launch that
-  could not be asked for is a failed launch. What this file itself raises is recorded as
+- Nothing another room raises ends this task (deeds.py). What this file itself raises is recorded as
   supervisor.bug, and the task goes on from its machine (the crash boundary).
 - A request is judged right after each step, so that no state is too short to be seen.
 """
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 import trio
@@ -23,14 +21,9 @@ from supervisor.core.events import (
     Exited,
     Held,
     Json,
-    Kill,
-    Launch,
     Launched,
     LaunchFailed,
-    Record,
     Remove,
-    SetTimer,
-    Signal,
     StartAsked,
     TimerFired,
     Vanished,
@@ -39,8 +32,8 @@ from supervisor.core.lifecycle import step
 from supervisor.core.machine import LIVE, RESTING, Machine, State, adopt, redeclare, restore, resume, snapshot
 from supervisor.core.operator import Operator
 from supervisor.core.spec import Container
-from supervisor.errors import HelperError
 from supervisor.supervise.ask import Ask
+from supervisor.supervise.deeds import Deeds
 from supervisor.supervise.inbox import HEARD, Inbox, Item, Nudge
 from supervisor.supervise.memory import Memory
 from supervisor.supervise.outside import Others, Ports
@@ -56,7 +49,6 @@ from supervisor.supervise.ports import (
     StatusTold,
     WatchdogMissed,
 )
-from supervisor.supervise.signals import number
 
 CPU = ("usage_usec", "nr_periods", "nr_throttled", "throttled_usec")
 #: After a bug the task waits this long, so that one which repeats itself cannot take a CPU.
@@ -70,7 +62,6 @@ class Keeper:
         self.spec, self.name = spec, spec.name
         self.machine = Machine(spec.restart, spec.stop, readiness=spec.ready, health=spec.health)
         self.status_text = ""
-        self.cgroup: Cgroup | None = None
         self.reading = Reading()  # the last of the latest run
         self.memory = Memory()
         self.redeclared = trio.Event()  # replaced each time it is set
@@ -81,12 +72,17 @@ class Keeper:
         self._ports, self._others = ports, others
         self._inbox = Inbox()
         self.put, self.nudge = self._inbox.put, self._inbox.nudge
+        self._deeds = Deeds(self.name, ports, lambda: self.machine.run, self._inbox.own)
         self._pending: deque[Effect] = deque()
         self._asks: list[Ask] = []
         self._answers: list[Ask] = []
-        self._attached = 0
         self._heard = False
         self._held = -1
+
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """Of its present run."""
+        return self._deeds.cgroup
 
     def recall(self) -> None:
         """Take up what an earlier supervisor knew."""
@@ -97,7 +93,7 @@ class Keeper:
             then = self._ports.clock() - max(0.0, self._ports.wall() - entry.saved_at)
             machine = restore(self.spec, entry.content.get("machine"), then)
         except (OSError, ValueError) as error:
-            self._say("warning", "supervisor.ledger_ignored", error=str(error))
+            self._deeds.say("warning", "supervisor.ledger_ignored", error=str(error))
             return
         self.machine = machine
         self.memory.take_up(entry.content.get("memory"))
@@ -108,11 +104,7 @@ class Keeper:
         self.machine = redeclare(self.machine, spec)
         self.redeclared.set()
         self.redeclared = trio.Event()
-        if self.machine.state == "running" and self.machine.pid is not None:
-            with self._guard("probing it"):
-                self._ports.probes.attach(
-                    spec, self.machine.run, self.machine.pid, self.cgroup, self.machine.ready
-                )
+        self._deeds.probe(spec, self.machine)
 
     async def run(self) -> None:
         while True:
@@ -120,7 +112,7 @@ class Keeper:
                 await self._live()
             except Exception as error:  # noqa: BLE001 the crash boundary: one container's bug stays its own
                 with suppress(Exception):
-                    self._say("error", "supervisor.bug", doing="keeping it", error=repr(error))
+                    self._deeds.say("error", "supervisor.bug", doing="keeping it", error=repr(error))
                 await trio.sleep(PAUSE)
 
     async def _live(self) -> None:
@@ -128,7 +120,7 @@ class Keeper:
         self._pending.extend(resume(self.machine, self._ports.clock()))
         while True:
             while self._pending:
-                await self._obey(self._pending.popleft())
+                await self._deeds.do(self._pending.popleft(), self._inbox.set_timer)
             while self._answers:
                 self._answers.pop().answered.set()
             await self._take(await self._inbox.next())
@@ -184,29 +176,18 @@ class Keeper:
             return
         self._heard = True
         self.machine = adopt(self.machine, message.run)
-        self.cgroup = message.cgroup
-        self._attach(message.run, message.cgroup)
+        self._deeds.cgroup = message.cgroup
+        self._deeds.attach(message.run, message.cgroup)
         self._step(Launched(message.run, message.pid, message.launch_ms, message.adopted))
-        if self.machine.state == "running":
-            with self._guard("probing it"):
-                self._ports.probes.attach(
-                    self.spec, message.run, message.pid, message.cgroup, self.machine.ready
-                )
+        self._deeds.probe(self.spec, self.machine)
 
     async def _ended(self, message: Ended) -> None:
         self._learn(message.run)
         if message.run != self.machine.run or self.machine.state not in LIVE:
             return
         self._heard = True
-        self._attach(message.run, message.cgroup)
-        reading = Reading()
-        with self._guard("reading its output to the end"):
-            await self._ports.output.drain(self.name)
-        with self._guard("reading its cgroup"):
-            reading = self._ports.kernel.detach(self.name)
-        with self._guard("letting go of its output"):
-            self._ports.output.detach(self.name)
-        self._attached, self.reading = 0, reading
+        self._deeds.attach(message.run, message.cgroup)
+        self.reading = reading = await self._deeds.read_out()
         asked = self.machine.state == "stopping"
         # A run that ended well was not ended by the kill of one of its processes.
         oom = bool(reading.oom_kill) and not asked and message.code != 0
@@ -217,16 +198,6 @@ class Keeper:
         """The helper knows a later run than we do: our memory was lost, or is older than the truth."""
         if run > self.machine.run:
             self.machine = adopt(self.machine, run)
-
-    def _attach(self, run: int, cgroup: Cgroup | None) -> None:
-        if self._attached == run:
-            return
-        self._attached = run
-        with self._guard("reading its output"):
-            self._ports.output.attach(self.name, run)
-        if cgroup is not None:
-            with self._guard("watching its cgroup"):
-                self._ports.kernel.attach(self.name, run, cgroup)
 
     # ── decided ────────────────────────────────────────────────────────────────────────
 
@@ -257,8 +228,7 @@ class Keeper:
         if self.machine.run != before.run:
             self.reading, self.status_text = Reading(), ""
         if before.state == "running" and self.machine.state != "running":
-            with self._guard("ending its probes"):
-                self._ports.probes.detach(self.name)
+            self._deeds.probe_no_more()
         if effects or replace(self.machine, unmet=before.unmet) != before:
             self._save(now)
         self._judge()
@@ -286,53 +256,5 @@ class Keeper:
 
     def _save(self, now: float) -> None:
         content = {"machine": snapshot(self.machine, now), "memory": self.memory.content()}
-        with self._guard("writing the ledger"):
+        with self._deeds.guard("writing the ledger"):
             self._ports.ledger.save(self.name, content)
-
-    # ── wanted ─────────────────────────────────────────────────────────────────────────
-
-    async def _obey(self, effect: Effect) -> None:
-        launcher = self._ports.launcher
-        match effect:
-            case Record(level, event, run, fields):
-                self._ports.journal.record(level, event, self.name, run or None, **dict(fields))
-            case SetTimer(serial, delay):
-                self._inbox.set_timer(serial, self._ports.clock() + delay)
-            case Launch(run):
-                await self._launch(run)
-            case Signal(run, signal):
-                with self._guard("signalling it"):
-                    await launcher.signal(self.name, run, number(signal))
-            case Kill(run):
-                with self._guard("killing it"):
-                    await launcher.kill(self.name, run)
-            case Remove():
-                self.cgroup = None
-                with self._guard("removing what is left of it"):
-                    await launcher.remove(self.name)
-
-    async def _launch(self, run: int) -> None:
-        asked, why = False, ""
-        with self._guard("launching it"):
-            try:
-                await self._ports.launcher.launch(self.name, run)
-                asked = True
-            except HelperError as error:
-                asked, why = False, str(error)
-        if not asked:
-            self._inbox.own(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))
-
-    @contextmanager
-    def _guard(self, doing: str) -> Iterator[None]:
-        """Another room's failure is recorded and survived."""
-        try:
-            yield
-        except HelperError as error:
-            self._say("warning", "launcher.failed", doing=doing, error=str(error))
-        except OSError as error:
-            self._say("error", "supervisor.trouble", doing=doing, error=str(error))
-        except Exception as error:  # noqa: BLE001 whatever it is, this container must go on being kept
-            self._say("error", "supervisor.bug", doing=doing, error=repr(error))
-
-    def _say(self, level: str, event: str, **fields: Json) -> None:
-        self._ports.journal.record(level, event, self.name, self.machine.run or None, **fields)

@@ -1,0 +1,119 @@
+"""What a container's machine wants done, done in the other rooms; and what goes wrong there, on record.
+
+Laws: nothing that another room raises gets out of here, and nothing of it is lost; a launch that could
+not be asked for is a failed launch.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from supervisor.core.events import (
+    Effect,
+    Event,
+    Json,
+    Kill,
+    Launch,
+    LaunchFailed,
+    Record,
+    Remove,
+    SetTimer,
+    Signal,
+)
+from supervisor.core.machine import Machine
+from supervisor.core.spec import Container
+from supervisor.errors import HelperError
+from supervisor.supervise.outside import Ports
+from supervisor.supervise.ports import Cgroup, Reading
+from supervisor.supervise.signals import number
+
+
+class Deeds:
+    """Of one container. `run` is its present run, 0 for none; `own` takes word from the task to itself."""
+
+    def __init__(self, name: str, ports: Ports, run: Callable[[], int], own: Callable[[Event], None]) -> None:
+        self.cgroup: Cgroup | None = None
+        self._name, self._ports, self._run, self._own = name, ports, run, own
+        self._attached = 0
+
+    async def do(self, effect: Effect, set_timer: Callable[[int, float], None]) -> None:
+        launcher = self._ports.launcher
+        match effect:
+            case Record(level, event, run, fields):
+                self._ports.journal.record(level, event, self._name, run or None, **dict(fields))
+            case SetTimer(serial, delay):
+                set_timer(serial, self._ports.clock() + delay)
+            case Launch(run):
+                await self._launch(run)
+            case Signal(run, signal):
+                with self.guard("signalling it"):
+                    await launcher.signal(self._name, run, number(signal))
+            case Kill(run):
+                with self.guard("killing it"):
+                    await launcher.kill(self._name, run)
+            case Remove():
+                self.cgroup = None
+                with self.guard("removing what is left of it"):
+                    await launcher.remove(self._name)
+
+    async def _launch(self, run: int) -> None:
+        asked, why = False, ""
+        with self.guard("launching it"):
+            try:
+                await self._ports.launcher.launch(self._name, run)
+                asked = True
+            except HelperError as error:
+                asked, why = False, str(error)
+        if not asked:
+            self._own(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))
+
+    # ── a run's output, cgroup and probes ──────────────────────────────────────────────
+
+    def attach(self, run: int, cgroup: Cgroup | None) -> None:
+        """Read its output and watch its cgroup: once a run."""
+        if self._attached == run:
+            return
+        self._attached = run
+        with self.guard("reading its output"):
+            self._ports.output.attach(self._name, run)
+        if cgroup is not None:
+            with self.guard("watching its cgroup"):
+                self._ports.kernel.attach(self._name, run, cgroup)
+
+    async def read_out(self) -> Reading:
+        """The run is over: its output to the end, and the last of its cgroup."""
+        reading = Reading()
+        with self.guard("reading its output to the end"):
+            await self._ports.output.drain(self._name)
+        with self.guard("reading its cgroup"):
+            reading = self._ports.kernel.detach(self._name)
+        with self.guard("letting go of its output"):
+            self._ports.output.detach(self._name)
+        self._attached = 0
+        return reading
+
+    def probe(self, spec: Container, machine: Machine) -> None:
+        """Begin its probes, or go on with them as it is declared now."""
+        if machine.state == "running" and machine.pid is not None:
+            with self.guard("probing it"):
+                self._ports.probes.attach(spec, machine.run, machine.pid, self.cgroup, machine.ready)
+
+    def probe_no_more(self) -> None:
+        with self.guard("ending its probes"):
+            self._ports.probes.detach(self._name)
+
+    # ── what goes wrong ────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def guard(self, doing: str) -> Iterator[None]:
+        """Another room's failure is recorded and survived."""
+        try:
+            yield
+        except HelperError as error:
+            self.say("warning", "launcher.failed", doing=doing, error=str(error))
+        except OSError as error:
+            self.say("error", "supervisor.trouble", doing=doing, error=str(error))
+        except Exception as error:  # noqa: BLE001 whatever it is, this container must go on being kept
+            self.say("error", "supervisor.bug", doing=doing, error=repr(error))
+
+    def say(self, level: str, event: str, **fields: Json) -> None:
+        self._ports.journal.record(level, event, self._name, self._run() or None, **fields)
