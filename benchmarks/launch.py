@@ -15,22 +15,17 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 
-from benchmarks.oci import ROOTFS_FOLDERS, specification
-from supervisor.api.call import Call
+from benchmarks.instance import PROJECT, Instance, instance
+from benchmarks.oci import specification
 
 LIMIT = 0.8
 PAUSE = 0.05
-PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CONFIGURATION = """
-[supervisor]
-runtime_dir = "{runtime_dir}"
-logs.dir = "logs"
+TABLES = """
 [container.true]
 rootfs = "rootfs"
 rootfs_mode = "read-only"
@@ -39,34 +34,16 @@ restart = "never"
 """
 
 
-def make_root(folder: str) -> None:
-    """A root directory with one static program, and the folders that runtimes mount over."""
-    for name in ROOTFS_FOLDERS:
-        os.makedirs(f"{folder}/rootfs/{name}")
-    busybox = subprocess.run(
-        [f"{PROJECT}/tests/setup", "busybox"], check=True, capture_output=True, text=True
-    )
-    shutil.copy(f"{busybox.stdout.strip()}/busybox", f"{folder}/rootfs/bin/true")
-
-
 class Ours:
-    """A supervisor of its own; its records say how long a run took."""
+    """The records of a supervisor of its own say how long a run took."""
 
-    def __init__(self, folder: str) -> None:
-        # On tmpfs, as the default is.
-        self.where = f"{'/run' if os.path.ismount('/run') else '/dev/shm'}/{os.path.basename(folder)}"
-        self.program = [sys.executable, "-m", "supervisor"]
-        self.records = os.path.join(folder, "logs/supervisor/current.jsonl")
+    def __init__(self, one: Instance) -> None:
+        self.one = one
         self.read = 0
-        with open(os.path.join(folder, "bench.toml"), "w", encoding="utf-8") as file:
-            file.write(CONFIGURATION.format(runtime_dir=self.where))
-        subprocess.run(
-            [*self.program, "start", os.path.join(folder, "bench.toml"), "--detach"], check=True, cwd=PROJECT
-        )
         self._last_run()
 
     def cycle(self) -> float:
-        Call(self.where, "POST", "/v1/containers/true/start", timeout=30).value()
+        self.one.ask("POST", "/v1/containers/true/start")
         return self._last_run()
 
     def _last_run(self) -> float:
@@ -74,7 +51,7 @@ class Ours:
         began = ended = 0.0
         while not ended:
             time.sleep(0.002)
-            with open(self.records, encoding="utf-8") as file:
+            with open(self.one.records, encoding="utf-8") as file:
                 file.seek(self.read)
                 lines = file.readlines()
             for record in (json.loads(line) for line in lines if line.endswith("\n")):
@@ -83,12 +60,8 @@ class Ours:
                     began = when
                 elif record["event"] == "container.exited":
                     ended = when
-        self.read = os.path.getsize(self.records)
+        self.read = os.path.getsize(self.one.records)
         return ended - began
-
-    def close(self) -> None:
-        subprocess.run([*self.program, "--runtime-dir", self.where, "stop"], check=True, cwd=PROJECT)
-        shutil.rmtree(self.where)
 
 
 class Crun:
@@ -163,16 +136,12 @@ def compare(cycles: dict[str, Callable[[], float]], rounds: int) -> int:
 
 
 def main(rounds: int = 100) -> int:
-    # Not below a folder that only root may enter: the unprivileged half writes its logs there.
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        os.chmod(folder, 0o755)
-        make_root(folder)
-        with closing(Crun(folder)) as crun, closing(Ours(folder)) as ours:
-            cycles = {"supervisor": ours.cycle, "crun run": crun.cycle}
-            if shutil.which("bwrap"):
-                cycles["bwrap --unshare-all"] = bwrap(folder)
-            cycles["fork and exec, no box"] = bare(folder)
-            return compare(cycles, rounds)
+    with instance(TABLES, root=True) as one, closing(Crun(one.folder)) as crun:
+        cycles = {"supervisor": Ours(one).cycle, "crun run": crun.cycle}
+        if shutil.which("bwrap"):
+            cycles["bwrap --unshare-all"] = bwrap(one.folder)
+        cycles["fork and exec, no box"] = bare(one.folder)
+        return compare(cycles, rounds)
 
 
 if __name__ == "__main__":

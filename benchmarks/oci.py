@@ -17,7 +17,6 @@ from supervisor.kernel import mounts, namespaces
 from supervisor.launcher.lower import PATH, PRIVATE_CAPABILITIES
 from supervisor.launcher.seccomp_default import DEFAULT
 
-ROOTFS_FOLDERS = ("bin", "dev", "etc", "proc", "sys", "tmp")
 _SAFE = ["nosuid", "noexec", "nodev"]
 _V2 = "/sys/fs/cgroup/unified"
 
