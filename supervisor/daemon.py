@@ -36,6 +36,9 @@ from supervisor.logs.archive import SUPERVISOR, Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.monitor.kernel import CgroupMonitor
+from supervisor.ship import carriers
+from supervisor.ship.folders import Folders
+from supervisor.ship.sinks import Sinks
 from supervisor.supervise import cron, redeclare
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
@@ -107,6 +110,8 @@ class _Daemon:
             self.archive, opened.run, lambda name: self.specs[name].output, self.journal, libc.tee
         )
         self.records = reading.LogFolder(opened.logs, self.specs.keys, self.archive.subscribe)
+        logs = Folders(opened.logs, lambda: self.specs, self.archive.subscribe)
+        self.sinks = Sinks(dict(settings.ship), logs, self.journal.record, self._report, carriers.make)
         self.link: Link
         self.monitor: CgroupMonitor
         self.fleet: Fleet
@@ -138,6 +143,7 @@ class _Daemon:
             await nursery.start(self.hooks.run)
             await nursery.start(self.fleet.run)
             nursery.start_soon(self.capture.run)
+            nursery.start_soon(self.sinks.run)
             nursery.start_soon(self.monitor.run)
             nursery.start_soon(self.link.run, self._heard)
             await self.told.wait()
@@ -170,8 +176,9 @@ class _Daemon:
             started_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         )  # fmt: skip
         api = handlers.Api(
-            self.fleet, self.records, self.reload, info, self._stop_asked, self.closing, self._report
-        )
+            self.fleet, self.records, self.reload, info, self._stop_asked, self.closing, self._report,
+            self.sinks.status,
+        )  # fmt: skip
         await server.serve(
             handlers.application(api),
             self.opened.api,
@@ -188,6 +195,7 @@ class _Daemon:
         self.specs.update((one.name, one) for one in configuration.containers)
         self.monitor.configure(settings.monitor)
         self.archive.configure(segment=settings.logs.segment)
+        self.sinks.configure(dict(settings.ship))
 
     def _stop_asked(self, by: Operator) -> None:
         self.fleet.stop_asked(by)

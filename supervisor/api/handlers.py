@@ -38,7 +38,7 @@ class Api:
     """What the handlers act on.
 
     `stop` begins the end of the whole supervisor, for whoever asks, and returns at once. When `closing` is set,
-    streams end. `report` hears of errors that are ours.
+    streams end. `report` hears of errors that are ours. `sinks` are schema.Sink's.
     """
 
     fleet: Fleet
@@ -48,6 +48,7 @@ class Api:
     stop: Callable[[Operator], None]
     closing: trio.Event = field(default_factory=trio.Event)
     report: Callable[[BaseException], None] = to_stderr
+    sinks: Callable[[], list[dict[str, Any]]] = list
 
 
 Endpoint = Callable[[Api, Request], Awaitable[Response]]
@@ -227,6 +228,12 @@ async def _stream(api: Api, chunks: AsyncGenerator[bytes], *, follow: bool) -> R
     return NdJson(chunks, first, api.closing, api.report)
 
 
+async def ship(api: Api, request: Request) -> Response:
+    """How far each sink has come with shipping records."""
+    _query(request, schema.Nothing)
+    return _json(api.sinks())
+
+
 async def describe(api: Api, request: Request) -> Response:
     """This API, as OpenAPI 3.1 has it."""
     _query(request, schema.Nothing)
@@ -247,6 +254,7 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/reload", reload),
     ("GET", "/v1/logs", logs),
     ("GET", "/v1/events", events),
+    ("GET", "/v1/ship", ship),
     ("GET", "/v1/openapi.json", describe),
 )
 

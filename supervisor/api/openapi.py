@@ -28,6 +28,7 @@ SHAPES: dict[str, tuple[Any, Any]] = {
     "/v1/reload": (schema.Nothing, schema.Plan),
     "/v1/logs": (schema.LogsQuery, LINES),
     "/v1/events": (schema.EventsQuery, LINES),
+    "/v1/ship": (None, list[schema.Sink]),
     "/v1/openapi.json": (None, "application/json"),
 }
 

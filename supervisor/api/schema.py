@@ -116,6 +116,21 @@ class Container(Struct):
     next_run: str | None = None
 
 
+class Sink(Struct):
+    """Where records are shipped to. `shipped` and `dropped` count records; `oldest` is the `ts` of the first of
+    those on their way, null when everything has been shipped.
+    """
+
+    name: str
+    type: Literal["http", "otlp", "syslog", "journald"]
+    state: Literal["idle", "shipping", "failing"]
+    shipped: int
+    dropped: int
+    oldest: str | None = None
+    failing_since: str | None = None
+    error: str | None = None
+
+
 class Why(Struct):
     """`summary` and `slow` are sentences; `runs` are the newest first, each with its last lines as `output`."""
 

@@ -121,6 +121,7 @@ def _reading(add: Any, reading: Parser) -> None:
     for option, metavar in (("--since", "T"), ("--until", "T"), ("--stream", "S"), ("--grep", "RE")):
         logs.add_argument(option, metavar=metavar, help="not supported yet")
     _tail(add("events", "the supervisor's own records", reading))
+    add("ship", "how far records have been shipped", reading)
     add("plan", "what a reload would change, and by which key", reading)
     add("reload", "do what has changed in the configuration", reading)
     add("schema", "JSON Schema of the configuration, for editors", reading)

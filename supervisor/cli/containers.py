@@ -9,7 +9,7 @@ import time
 from argparse import Namespace
 
 from supervisor.api.call import QUICK, Call, container, query
-from supervisor.cli import render
+from supervisor.cli import render, ship
 from supervisor.cli.arguments import UsageError
 from supervisor.errors import RequestError
 
@@ -45,6 +45,8 @@ def status(where: str | None, names: list[str], *, as_json: bool) -> int:
     tty = sys.stdout.isatty()
     width = max(render.WIDTH, os.get_terminal_size(sys.stdout.fileno()).columns) if tty else render.WIDTH
     print("\n".join(render.status(found, width=width, colour=render.wants_colour(tty, os.environ))))
+    for line in ship.failures(ship.sinks(where)):
+        print(f"ship: {line}")
     return 0
 
 

@@ -89,6 +89,8 @@ def _dispatch(arguments: Namespace, where: str | None) -> int:
         from supervisor.cli.changes import run
     elif command in ("logs", "events"):
         from supervisor.cli.records import run
+    elif command == "ship":
+        from supervisor.cli.ship import run
     elif command == "why":
         from supervisor.cli.why import run
     elif command == "exec":

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
+from supervisor.config import ship
 from supervisor.config.identity import id_pool
 from supervisor.config.mounts import host_path
 from supervisor.config.restart import DURATION
@@ -69,6 +70,7 @@ SUPERVISOR: Keys = {
     ),
     "logs": Key(table(LOGS), "where records go"),
     "monitor": Key(table(MONITOR), "sampling and warnings"),
+    "ship": Key(ship.SHAPE, "where records are shipped to, by name"),
 }
 
 
@@ -89,6 +91,7 @@ def build(given: Table, *, cwd: str, runtime_dir: str) -> Settings:
         **{"runtime_dir": runtime_dir, **plain(given)},
         logs=Logs(**logs),
         monitor=Monitor(**plain(pick(given, "monitor", Table()))),
+        ship=ship.build(pick(given, "ship", Table())),
     )
 
 

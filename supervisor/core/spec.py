@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from supervisor.core.seccomp import Profile
+from supervisor.core.sinks import Sink
 
 Policy = Literal["always", "on-failure", "unless-stopped", "never"]
 RootfsMode = Literal["overlay", "persistent", "direct", "read-only"]
@@ -206,7 +207,7 @@ class Monitor:
 class Settings:
     """The [supervisor] table. Folders are absolute; `id_pool` is (first, count) of the host's user and
     group ids that containers with a user namespace of their own share out, 65,536 each.
-    `group` is the gid whose members may use the socket, None for root alone.
+    `group` is the gid whose members may use the socket, None for root alone. `ship` has the sinks by name.
     """
 
     logs: Logs
@@ -217,6 +218,7 @@ class Settings:
     group: int | None = None
     monitor: Monitor = Monitor()
     restarts_per_second: float = 50.0
+    ship: tuple[tuple[str, Sink], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from supervisor.errors import ConfigError, Problem
 WEB = '[container.web]\nrootfs = "host"\nuserns = "host"\ncommand = ["/bin/true"]\n'
 MOUNT = '[[container.web.mounts]]\ntype = "bind"\nsource = "/srv"\n'
 
+SYSLOG = "[supervisor.ship.x]\ntype = 'syslog'\naddress = 'unix:/dev/log'\n"
+HTTP = "[supervisor.ship.x]\ntype = 'http'\nurl = 'http://x/'\n"
+
 #: The text, the line and key of a problem, and a fragment of what is said.
 CASES = [
     # keys
@@ -31,6 +34,43 @@ CASES = [
     # the socket
     ("[supervisor]\ngroup = 'no-such-group'", 6, "supervisor.group", "groupadd --system no-such-group"),
     ("[supervisor]\ngroup = -1", 6, "supervisor.group", "is not a user or group"),
+    # shipping: lines 5 to 7 are the sink's head, its type, and what it needs
+    ("[supervisor.ship.X]\ntype = 'http'", 5, "supervisor.ship.X", "is not a name"),
+    ("[supervisor.ship.x]", 5, "supervisor.ship.x.type", "is missing (write one of http"),
+    ("[supervisor.ship.x]\ntype = 'http'", 5, "supervisor.ship.x.url", "is missing"),
+    ("[supervisor.ship.x]\ntype = 'syslog'", 5, "supervisor.ship.x.address", "is missing"),
+    (f"{SYSLOG}url = 'http://x/'", 8, "supervisor.ship.x.url", 'is not of type "syslog" (leave it out)'),
+    (f"{SYSLOG}facility = 'x'", 8, "supervisor.ship.x.facility", "is not known here"),
+    (f"{SYSLOG}containers = ['web/']", 8, "supervisor.ship.x.containers[0]", "is not a pattern of names"),
+    (f"{SYSLOG}linger = '1ms'", 8, "supervisor.ship.x.linger", 'is too short (at least "10ms")'),
+    (f"{SYSLOG}backoff = {{ initial = '1m' }}", 8, "supervisor.ship.x.backoff", "is longer than max"),
+    (f"{SYSLOG}ca_file = '/nowhere'", 8, "supervisor.ship.x.ca_file", "cannot be read"),
+    (f"{SYSLOG}cert_file = '/dev/null'", 8, "supervisor.ship.x.cert_file", "is not a regular file"),
+    (
+        "[supervisor.ship.x]\ntype = 'syslog'\naddress = 'tcp:x'",
+        7,
+        "supervisor.ship.x.address",
+        "is not an address",
+    ),
+    ("[supervisor.ship.x]\ntype = 'http'\nurl = 'ftp://x'", 7, "supervisor.ship.x.url", "is not a URL"),
+    ("[supervisor.ship.x]\ntype = 'http'\nurl = 'http://a:b@x'", 7, "supervisor.ship.x.url", "user name"),
+    (f"{HTTP}headers = {{ Host = 'x' }}", 8, "supervisor.ship.x.headers.Host", "the supervisor itself"),
+    (
+        f"{HTTP}headers = {{ 'a b' = 'x' }}",
+        8,
+        'supervisor.ship.x.headers."a b"',
+        "is not the name of a header",
+    ),
+    (f'{HTTP}headers = {{ a = "x\\u0007" }}', 8, "supervisor.ship.x.headers.a", "control character"),
+    (f"{HTTP}fields = {{ seq = 'x' }}", 8, "supervisor.ship.x.fields.seq", "records have one of their own"),
+    (f"{HTTP}format = 'xml'", 8, "supervisor.ship.x.format", "is not known here"),
+    (
+        f"{HTTP}template = {{ record = '${{who}}' }}",
+        8,
+        "supervisor.ship.x.template.record",
+        "is not known here",
+    ),
+    (f"{HTTP}template = {{ head = 'x' }}", 8, "supervisor.ship.x.template.record", "is missing"),
     # identity of the program
     ("[container.db]\ncommand = 'a b'", 6, "container.db.command", "there is no shell"),
     ("[container.db]\ncommand = []", 6, "container.db.command", "names no program"),

@@ -1,0 +1,97 @@
+"""Where records are shipped to, as root declared it; and what is said of a sink while it ships.
+
+Durations are seconds, sizes bytes. Files (`ca`, `cert`, `key`, `token`) hold the content, read when the
+configuration was: the daemon that uses it cannot open them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["http", "otlp", "syslog", "journald"]
+#: Most sinks of one supervisor: each has a batch in memory.
+MOST = 16
+#: Words of records, the least first.
+LEVELS = ("debug", "info", "warning", "error", "critical")
+#: What a template may name as `${word}`; a single `$` is written `$$`.
+WORDS = (
+    "ts", "level", "event", "container", "run", "stream", "seq", "id", "host", "text", "unix_nano", "members",
+    "record", "record_text",
+)  # fmt: skip
+#: Facilities of syslog, in the order of their numbers (RFC 5424, table 1).
+FACILITIES = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
+    "security", "console", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records: `containers` and `events` are shell patterns of names, `level` the least of LEVELS.
+
+    `events` are the supervisor's own, of these containers and of none; () for none of them.
+    """
+
+    containers: tuple[str, ...] = ("*",)
+    streams: tuple[str, ...] = ("stdout", "stderr")
+    level: str = "debug"
+    events: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A request's body: `head`, each record by `record` with `between` between them, `tail`; see ship.template."""
+
+    record: str
+    head: str = ""
+    between: str = "\n"
+    tail: str = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """PEM of who is believed ("": whom this machine believes), and of who we are ("": nobody)."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Delay before the n-th attempt in a row: initial * factor**(n-1), at most max, ± jitter share."""
+
+    initial: float = 0.5
+    factor: float = 2.0
+    max: float = 30.0
+    jitter: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """`url` is of http and otlp; `address` of syslog ("tcp:HOST:PORT", also udp and tls; "unix:PATH") and journald.
+
+    A batch is closed at `batch` bytes or `records` records, or `linger` after its first was seen. `fields` are
+    added to each record of type http.
+    """
+
+    type: Kind
+    url: str = ""
+    address: str = ""
+    wanted: Wanted = Wanted()
+    start: Literal["beginning", "end"] = "beginning"
+    batch: int = 1 << 20
+    records: int = 5000
+    linger: float = 0.5
+    timeout: float = 30.0
+    backoff: Retry = Retry()
+    headers: tuple[tuple[str, str], ...] = ()
+    token: str = ""
+    format: Literal["ndjson", "loki", "elasticsearch", "template"] = "ndjson"
+    template: Template | None = None
+    content_type: str = ""
+    compression: Literal["none", "gzip"] = "none"
+    fields: tuple[tuple[str, str], ...] = ()
+    host: str = ""
+    facility: str = "daemon"
+    longest: int = 64 << 10
+    trust: Trust = Trust()

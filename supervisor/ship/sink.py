@@ -1,0 +1,223 @@
+"""One sink at work: read, carry, remember, for ever.
+
+Laws:
+- The cursor moves only when the receiver has taken the batch; so every record is carried at least once.
+- A batch that is not taken is tried again until it is: after delays that grow up to `backoff.max`. Failing and
+  recovering are recorded once each.
+- Reading and encoding happen in a thread of its own, so that they hold up nobody.
+- When there is nothing to read it waits for the bell of the logs; nothing is polled.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import trio
+
+from supervisor.core.events import Json
+from supervisor.core.sinks import Retry, Sink
+from supervisor.logs.archive import SUPERVISOR
+from supervisor.logs.stamp import stamp
+from supervisor.ship import batch, keep, reader
+from supervisor.ship.batch import Batch
+from supervisor.ship.carrier import Carrier, ShipError
+from supervisor.ship.cursor import Cursor, Place
+from supervisor.ship.folders import Folders
+from supervisor.ship.reader import Bounds
+from supervisor.ship.wanted import name_wanted, record_wanted
+
+T = TypeVar("T")
+#: What a receiver that is not there, hangs or breaks off raises.
+FAILURES = (ShipError, OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
+
+
+class Record(Protocol):
+    """A Journal's `record`."""
+
+    def __call__(
+        self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
+    ) -> None: ...
+
+
+class Shipping:
+    """`name` is the sink's; `dice` gives numbers from 0 to 1 for jitter."""
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        carrier: Carrier,
+        folders: Folders,
+        tell: Record,
+        *,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self.name, self._sink, self._carrier, self._folders = name, sink, carrier, folders
+        self._tell, self._dice = tell, dice
+        self._thread = trio.CapacityLimiter(1)
+        self._named, self._takes = name_wanted(sink.wanted), record_wanted(sink.wanted)
+        self._cursor = Cursor()
+        self._unsaved = False
+        self._unreadable: set[str] = set()
+        self.failing_since = ""
+        self.error = ""
+        self.oldest = ""  # ts of the first record in hand
+
+    def status(self) -> dict[str, Any]:
+        """As schema.Sink has it."""
+        state = "failing" if self.error else "shipping" if self.oldest else "idle"
+        return {
+            "name": self.name, "type": self._sink.type, "state": state, "shipped": self._cursor.shipped,
+            "dropped": self._cursor.dropped, "oldest": self.oldest or None,
+            "failing_since": self.failing_since or None, "error": self.error or None,
+        }  # fmt: skip
+
+    async def run(self) -> None:
+        await self._load()
+        waiting = dict.fromkeys(self._known())
+        listening: dict[str, trio.Event] = {}
+        while True:
+            news = self._folders.subscribe(
+                None
+            )  # before anything is read: what is written then is not missed
+            waiting |= dict.fromkeys(self._written(listening))
+            if not waiting:
+                await news.wait()
+                await trio.sleep(self._sink.linger)
+                continue
+            found = await self._gather(waiting)
+            waiting = dict.fromkeys(found.left)
+            if found.records:
+                await self._deliver(found)
+            await self._settle(found)
+
+    # ── what there is to read ──────────────────────────────────────────────────────────
+
+    def _known(self) -> list[str]:
+        """All folders of interest, also those of containers that are no more."""
+        return [name for name in self._folders.there() if self._of_interest(name)]
+
+    def _of_interest(self, name: str) -> bool:
+        return bool(self._sink.wanted.events) if name == SUPERVISOR else self._named(name)
+
+    def _written(self, listening: dict[str, trio.Event]) -> Iterable[str]:
+        """Folders that have got records since the last call, or are new; `listening` has their bells."""
+        names = [name for name in (SUPERVISOR, *self._folders.names()) if self._of_interest(name)]
+        for name in [name for name in listening if listening[name].is_set()]:
+            del listening[name]
+            yield name
+        for name in names:
+            if name not in listening:
+                listening[name] = self._folders.subscribe(name)
+                yield name
+
+    async def _gather(self, names: Iterable[str]) -> Batch:
+        bounds = Bounds(self._sink.batch, self._sink.records)
+        return await self._aside(
+            batch.gather, self._folders.log_dir, tuple(names), self._cursor, self._takes, bounds
+        )
+
+    # ── carried, again and again ───────────────────────────────────────────────────────
+
+    async def _deliver(self, found: Batch) -> None:
+        self.oldest = found.records[0].head.ts
+        packed = await self._aside(self._carrier.pack, found.records)
+        began, attempt = trio.current_time(), 0
+        while True:
+            try:
+                with trio.fail_after(self._sink.timeout):
+                    await self._carrier.carry(packed)
+                break
+            except FAILURES as error:
+                attempt += 1
+                pause = delay(self._sink.backoff, attempt, self._dice())
+                self._failed(reason(error, self._sink.timeout))
+                await trio.sleep(pause)
+        if self.error:
+            failed = round(trio.current_time() - began, 3)
+            self._tell("info", "ship.recovered", sink=self.name, attempts=attempt, failed_s=failed)
+        self.oldest = self.error = self.failing_since = ""
+
+    def _failed(self, error: str) -> None:
+        if not self.error:
+            self.failing_since = stamp()
+            self._tell("warning", "ship.failed", sink=self.name, error=error)
+        self.error = error
+
+    # ── remembered ─────────────────────────────────────────────────────────────────────
+
+    async def _settle(self, found: Batch) -> None:
+        dropped = sum(gap.lines for _, gap in found.gaps)
+        for name, gap in found.gaps:
+            container = None if name == SUPERVISOR else name
+            self._tell("warning", "ship.dropped", container, sink=self.name, **gap._asdict())
+        for name, why in found.unreadable:
+            if name not in self._unreadable:
+                self._unreadable.add(name)
+                container = None if name == SUPERVISOR else name
+                self._tell("error", "ship.unreadable", container, sink=self.name, error=why)
+        self._unreadable.difference_update(found.places)
+        if not found.places:
+            return
+        self._cursor = self._cursor.moved(found.places, len(found.records), dropped)
+        await self._save()
+
+    async def _save(self) -> None:
+        try:
+            await self._aside(keep.save, self._folders.log_dir, self.name, self._cursor)
+            self._unsaved = False
+        except OSError as error:  # records may come twice after a restart; none is lost
+            if not self._unsaved:
+                why = error.strerror or str(error)
+                self._tell("warning", "ship.cursor_unsaved", sink=self.name, error=why)
+            self._unsaved = True
+
+    async def _load(self) -> None:
+        try:
+            saved = await self._aside(keep.load, self._folders.log_dir, self.name)
+        except (ValueError, OSError) as error:
+            self._tell("warning", "ship.cursor_lost", sink=self.name, error=str(error))
+            saved = Cursor()
+        if saved is None:
+            saved = Cursor(places=await self._aside(self._ends) if self._sink.start == "end" else {})
+            self._cursor = saved
+            await self._save()
+        self._cursor = Cursor(saved.shipped, saved.dropped, await self._aside(self._trusted, saved.places))
+
+    def _ends(self) -> dict[str, Place]:
+        found = {name: reader.end(self._folders.log_dir, name) for name in self._known()}
+        return {name: place for name, place in found.items() if place is not None}
+
+    def _trusted(self, places: dict[str, Place]) -> dict[str, Place]:
+        there = set(self._folders.there())
+        return {
+            name: reader.trusted(self._folders.log_dir, name, place)
+            for name, place in places.items()
+            if name in there
+        }
+
+    async def _aside(self, act: Callable[..., T], *args: Any) -> T:
+        return await trio.to_thread.run_sync(partial(act, *args), limiter=self._thread)
+
+
+def delay(retry: Retry, attempt: int, chance: float) -> float:
+    """Seconds before the next attempt after `attempt` failed ones; `chance` is from 0 to 1."""
+    base = min(retry.initial * retry.factor ** min(attempt - 1, 64), retry.max)
+    return base * (1 + retry.jitter * (2 * chance - 1))
+
+
+def reason(error: BaseException, timeout: float) -> str:
+    """One line for people."""
+    if isinstance(error, trio.TooSlowError):
+        return f"not taken within {timeout:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        # Where there is a number, its own words: trio puts the address before them. A look-up's are negative.
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):  # a name may have several addresses
+        return reason(cause.exceptions[0], timeout)
+    if cause is not None and not isinstance(error, ShipError):
+        return reason(cause, timeout)
+    return str(error) or type(error).__name__

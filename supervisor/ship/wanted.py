@@ -1,0 +1,39 @@
+"""Which records a sink takes: shell patterns of containers, streams, a least level, patterns of own events."""
+
+import re
+from collections.abc import Callable
+from fnmatch import translate
+
+from supervisor.core.sinks import LEVELS, Wanted
+from supervisor.ship.record import Head
+
+_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+
+
+def name_wanted(wanted: Wanted) -> Callable[[str], bool]:
+    """Whether a container is of interest; a replica also by the name of all: "web" takes web.1 too."""
+    match = _any_of(wanted.containers)
+    return lambda name: match(name) or match(name.partition(".")[0])
+
+
+def record_wanted(wanted: Wanted) -> Callable[[Head], bool]:
+    """Whether a record of a folder of interest is taken."""
+    named, event = name_wanted(wanted), _any_of(wanted.events)
+    least = _RANK.get(wanted.level, 0)
+    streams = frozenset(wanted.streams)
+
+    def takes(head: Head) -> bool:
+        if _RANK.get(head.level, 0) < least:
+            return False
+        if head.stream:
+            return head.stream in streams
+        return event(head.event) and (not head.container or named(head.container))
+
+    return takes
+
+
+def _any_of(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    if not patterns:
+        return lambda _: False
+    expression = re.compile("|".join(map(translate, patterns)))
+    return lambda name: expression.match(name) is not None

@@ -1,0 +1,79 @@
+"""Type http: a batch is the body of a POST; 2xx is its receipt."""
+
+import gzip
+from typing import Any
+
+import msgspec
+
+from supervisor import __version__
+from supervisor.core.sinks import Sink
+from supervisor.ship import http, tls
+from supervisor.ship.carrier import ShipError
+from supervisor.ship.record import Record
+from supervisor.ship.template import PRESETS, Writer
+
+_SHOWN = 200
+_CONFLICT = 409
+_TYPES = {"loki": "application/json", "template": "application/json"}
+
+
+class Post:
+    """The request that both http and otlp make."""
+
+    def __init__(self, sink: Sink, content_type: str) -> None:
+        self._to = http.target(sink.url)
+        self._tls = tls.context(sink.trust) if self._to.secure else None
+        self._squeeze = sink.compression == "gzip"
+        self._headers = [
+            ("User-Agent", f"modoki/{__version__}"),
+            ("Content-Type", content_type),
+            *([("Content-Encoding", "gzip")] if self._squeeze else []),
+            *([("Authorization", f"Bearer {sink.token}")] if sink.token else []),
+            *sink.headers,
+        ]
+
+    def pack(self, body: bytes) -> bytes:
+        return gzip.compress(body, 1, mtime=0) if self._squeeze else body
+
+    async def send(self, body: bytes) -> bytes:
+        """What it answered; raises as Carrier.carry does."""
+        answer = await http.post(self._to, self._tls, self._headers, body)
+        if not 200 <= answer.status < 300:
+            raise ShipError(f"it answered {answer.status}: {shown(answer.body)}".rstrip(": "))
+        return answer.body
+
+
+class Web:
+    def __init__(self, sink: Sink) -> None:
+        template = sink.template or PRESETS[sink.format]
+        self._writer = Writer(template, sink.host, sink.fields)
+        self._check = _check_bulk if sink.format == "elasticsearch" else None
+        kind = sink.content_type or _TYPES.get(sink.format, "application/x-ndjson")
+        self._post = Post(sink, kind)
+
+    def pack(self, records: list[Record]) -> bytes:
+        return self._post.pack(self._writer.body(records))
+
+    async def carry(self, packed: bytes) -> None:
+        answer = await self._post.send(packed)
+        if self._check is not None:
+            self._check(answer)
+
+
+def shown(body: bytes) -> str:
+    """The beginning of an answer as one harmless line."""
+    text = body[: 4 * _SHOWN].decode(errors="replace")
+    return "".join(char if char.isprintable() else " " for char in text[:_SHOWN]).strip()
+
+
+def _check_bulk(answer: bytes) -> None:
+    """Elasticsearch answers 200 whatever became of the records; 409 is one that it has already."""
+    try:
+        found: Any = msgspec.json.decode(answer)
+        items = [next(iter(item.values())) for item in found["items"]] if found["errors"] else []
+        bad = [item for item in items if item["status"] >= 300 and item["status"] != _CONFLICT]
+    except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, StopIteration):
+        raise ShipError(f"it did not answer as Elasticsearch does: {shown(answer)}") from None
+    if bad:
+        why = shown(msgspec.json.encode(bad[0].get("error")))
+        raise ShipError(f"it refused {len(bad)} records, the first with {bad[0]['status']}: {why}")
