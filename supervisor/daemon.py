@@ -32,9 +32,10 @@ from supervisor.launcher import watchdog
 from supervisor.launcher.account import drop_to
 from supervisor.launcher.client import Link, Report
 from supervisor.launcher.hints import hint
-from supervisor.logs.archive import SUPERVISOR, Archive
+from supervisor.logs.archive import Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
+from supervisor.logs.segments import SUPERVISOR
 from supervisor.monitor.kernel import CgroupMonitor
 from supervisor.ship import carriers
 from supervisor.ship.folders import Folders

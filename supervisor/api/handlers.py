@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from supervisor.api import openapi, schema
+from supervisor.api import filtering, openapi, schema
 from supervisor.api.limits import BODY, BODY_SECONDS
 from supervisor.api.ports import Fleet, Records, Reload
 from supervisor.api.streaming import NdJson
@@ -192,8 +192,17 @@ async def reload(api: Api, request: Request) -> Response:
 async def logs(api: Api, request: Request) -> Response:
     """The containers' output, merged in time order."""
     asked = _query(request, schema.LogsQuery)
+    filters = filtering.wanted(asked)
     names = _members(api, asked.name, strict=asked.follow)
-    chunks = api.records.read(names, last=asked.n, follow=asked.follow, output=True, events=asked.events)
+    chunks = api.records.read(
+        names,
+        last=asked.n,
+        follow=asked.follow,
+        output=True,
+        events=asked.events,
+        reverse=asked.reverse,
+        wanted=filters,
+    )
     return await _stream(api, chunks, follow=asked.follow)
 
 
@@ -217,7 +226,15 @@ def _members(api: Api, names: list[str], *, strict: bool) -> list[str]:
 async def events(api: Api, request: Request) -> Response:
     """The supervisor's own records."""
     asked = _query(request, schema.EventsQuery)
-    chunks = api.records.read((), last=asked.n, follow=asked.follow, output=False, events=True)
+    chunks = api.records.read(
+        (),
+        last=asked.n,
+        follow=asked.follow,
+        output=False,
+        events=True,
+        reverse=asked.reverse,
+        wanted=filtering.wanted(asked),
+    )
     return await _stream(api, chunks, follow=asked.follow)
 
 

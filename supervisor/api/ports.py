@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
 from supervisor.core.operator import Operator
+from supervisor.logs.wanted import EVERYTHING, Wanted
 
 
 class Fleet(Protocol):
@@ -37,12 +38,20 @@ class Records(Protocol):
         """The last lines that this run printed, oldest first; [] where its log is gone."""
 
     def read(
-        self, names: Sequence[str], *, last: int | None, follow: bool, output: bool, events: bool
+        self,
+        names: Sequence[str],
+        *,
+        last: int | None,
+        follow: bool,
+        output: bool,
+        events: bool,
+        reverse: bool = False,
+        wanted: Wanted = EVERYTHING,
     ) -> AsyncGenerator[bytes]:
-        """Chunks of whole NDJSON lines, merged in time order.
+        """Chunks of whole NDJSON lines, merged in time order, or exactly against it (`reverse`).
 
         `names` () means every container; `last` None means from the beginning, N the last N
-        records of the merge; `follow` goes on for ever, over rotation and restarts.
+        of the records that are `wanted`; `follow` goes on for ever, over rotation and restarts.
         `output` takes the containers' own lines, `events` the supervisor's records (with
         names: those about these containers). Raises RequestError, at the call or the first
         step, for a name that has neither container nor log.

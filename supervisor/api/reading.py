@@ -1,26 +1,27 @@
 """The log folder as the API's Records: history in time order, then what follows.
 
 Laws: chunks of whole lines of about CHUNK bytes; nothing is read before the chunk before it has
-been taken; a follower sleeps until there are new records and holds no descriptor meanwhile.
+been taken, and others get their turn after each block that is looked through; a follower sleeps until there
+are new records and holds no descriptor meanwhile.
 """
 
-import heapq
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import trio
 
 from supervisor.errors import RequestError
 from supervisor.logs import query
-from supervisor.logs.archive import SUPERVISOR
+from supervisor.logs.cursor import Cursor
 from supervisor.logs.lastwords import last_words
-from supervisor.logs.stamp import LENGTH, instant
+from supervisor.logs.stamp import instant
+from supervisor.logs.wanted import EVERYTHING, Wanted
 
 CHUNK = 1 << 18
 #: Of each run, for `supervisor why`.
 LAST_LINES = 20
-_TS = slice(7, 7 + LENGTH)
 
 
 class LogFolder:
@@ -43,28 +44,59 @@ class LogFolder:
         )
 
     async def read(
-        self, names: Sequence[str], *, last: int | None, follow: bool, output: bool, events: bool
+        self,
+        names: Sequence[str],
+        *,
+        last: int | None,
+        follow: bool,
+        output: bool,
+        events: bool,
+        reverse: bool = False,
+        wanted: Wanted = EVERYTHING,
     ) -> AsyncGenerator[bytes]:
         """As `ports.Records` has it."""
         known = list(self.names())
         for name in names:
             if name not in known and not has_log(self.log_dir, name):
                 raise RequestError("not-found", f'no container is called "{name}", and none has left a log')
-        chosen = tuple(names or known) if output else (SUPERVISOR,)
+        chosen = tuple(names or known) if output else ()
         about = frozenset(names) if events and output and names else None
-        cursors = cursors_of(self.log_dir, chosen, events=events, start=last is None)
-        past = (
-            stream(cursors, about)
-            if last is None
-            else query.tail(self.log_dir, chosen, last, events=events, cursors=cursors)
-        )
-        for chunk in chunks(past):
-            yield chunk
+        asked = query.sources(chosen, wanted, own=events or not output, about=about)
+        cursors = [Cursor(self.log_dir, source.name) for source in asked] if last is not None else None
+        history = query.History(self.log_dir, asked, CHUNK)
+        for chunk in _chunks(self._past(history, asked, last, cursors, reverse=reverse)):
+            if chunk:
+                yield chunk
             await trio.lowlevel.checkpoint()
-        while follow:
+        if follow:
+            follower = query.Follower(history.cursors() if cursors is None else cursors, asked)
+            async with aclosing(self._follow(follower)) as chunks:
+                async for fresh in chunks:
+                    yield fresh
+
+    def _past(
+        self,
+        history: query.History,
+        asked: Sequence[query.Source],
+        last: int | None,
+        cursors: Sequence[Cursor] | None,
+        *,
+        reverse: bool,
+    ) -> Iterator[list[bytes]]:
+        if last is not None:
+            for records in query.tail(self.log_dir, asked, last, cursors or ()):
+                yield records[::-1] if reverse else records
+        else:
+            yield from query.newest_first(self.log_dir, asked, CHUNK) if reverse else history
+
+    async def _follow(self, follower: query.Follower) -> AsyncGenerator[bytes]:
+        while True:
             rung = self.subscribe()
-            if fresh := query.merge([_wanted(cursor, cursor.read(CHUNK), about) for cursor in cursors]):
-                yield b"\n".join(fresh) + b"\n"
+            records, came = follower.read(limit=CHUNK)
+            if records:
+                yield _lines(records)
+            if came:
+                await trio.lowlevel.checkpoint()
             else:
                 await rung.wait()
 
@@ -78,38 +110,20 @@ def has_log(log_dir: int, name: str) -> bool:
     return True
 
 
-def cursors_of(log_dir: int, names: Sequence[str], *, events: bool, start: bool) -> list[query.Cursor]:
-    """One a folder, the supervisor's own among them if `events`."""
-    folders = dict.fromkeys([*names, SUPERVISOR] if events else names)
-    return [query.Cursor(log_dir, name, start=start) for name in folders]
-
-
-def stream(cursors: Iterable[query.Cursor], about: frozenset[str] | None) -> Iterator[bytes]:
-    """Everything ahead of the cursors in time order, however much it is."""
-    return heapq.merge(*(_rest(cursor, about) for cursor in cursors), key=lambda record: record[_TS])
-
-
-def _rest(cursor: query.Cursor, about: frozenset[str] | None) -> Iterator[bytes]:
-    while batch := cursor.read(CHUNK):
-        yield from _wanted(cursor, batch, about)
-
-
-def _wanted(cursor: query.Cursor, batch: list[bytes], about: frozenset[str] | None) -> list[bytes]:
-    """Of the supervisor's records those about `about`; None means all."""
-    if cursor.name != SUPERVISOR or about is None:
-        return batch
-    return [record for record in batch if query.concerns(record, about)]
-
-
-def chunks(records: Iterable[bytes]) -> Iterator[bytes]:
-    """Records as NDJSON in pieces of about CHUNK bytes."""
-    lines: list[bytes] = []
+def _chunks(past: Iterable[list[bytes]]) -> Iterator[bytes]:
+    """Of about CHUNK bytes, or of what there is when more has to be looked for; b"": it still is."""
+    waiting: list[bytes] = []
     size = 0
-    for record in records:
-        lines.append(record)
-        size += len(record) + 1
-        if size >= CHUNK:
-            yield b"\n".join(lines) + b"\n"
-            lines, size = [], 0
-    if lines:
-        yield b"\n".join(lines) + b"\n"
+    for records in past:
+        waiting += records
+        size += sum(map(len, records))
+        if records and size < CHUNK:
+            continue
+        yield _lines(waiting) if waiting else b""
+        waiting, size = [], 0
+    if waiting:
+        yield _lines(waiting)
+
+
+def _lines(records: Sequence[bytes]) -> bytes:
+    return b"\n".join(records) + b"\n"

@@ -18,6 +18,7 @@ T = TypeVar("T")
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}(\.[0-9]{1,6})?$"
 Name = Annotated[str, Meta(pattern=NAME)]
 State = Literal["waiting", "starting", "running", "stopping", "backoff", "exited", "failed", "stopped"]
+Text = Annotated[str, Meta(max_length=1024)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
@@ -33,18 +34,29 @@ class Names(Struct, forbid_unknown_fields=True):
     name: list[Name] = []
 
 
-class LogsQuery(Struct, forbid_unknown_fields=True):
-    """`n`: the last N records, absent: all. `events`: the supervisor's records about them too."""
+class EventsQuery(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`n`: the last N records, absent: all. Times: RFC 3339, or as `supervisor logs --since` takes them.
+
+    `level`: that one and what is graver. `field`: KEY=VALUE, the key dotted. `reverse`: the newest first.
+    There is no regular expression: one can take for ever, so it is for the caller to apply.
+    """
+
+    n: Count | None = None
+    follow: bool = False
+    reverse: bool = False
+    since: Text | None = None
+    until: Text | None = None
+    level: Text | None = None
+    run: Annotated[int, Meta(ge=0)] | None = None
+    field: Annotated[list[Text], Meta(max_length=16)] = []
+
+
+class LogsQuery(EventsQuery, forbid_unknown_fields=True, kw_only=True):
+    """`events`: the supervisor's records about the named containers too."""
 
     name: list[Name] = []
-    n: Count | None = None
-    follow: bool = False
     events: bool = False
-
-
-class EventsQuery(Struct, forbid_unknown_fields=True):
-    n: Count | None = None
-    follow: bool = False
+    stream: Literal["stdout", "stderr"] | None = None
 
 
 class WhyQuery(Struct, forbid_unknown_fields=True):
@@ -206,11 +218,11 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 def query(pairs: list[tuple[str, str]], kind: type[T]) -> T:
-    """Query parameters; `name` may come several times, the others once."""
+    """Query parameters; `name` and `field` may come several times, the others once."""
     values: dict[str, Any] = {}
     for key, value in pairs:
-        if key == "name":
-            values.setdefault("name", []).append(value)
+        if key in ("name", "field"):
+            values.setdefault(key, []).append(value)
         elif key in values:
             raise RequestError("invalid", f"query: `{key}` is given twice")
         else:

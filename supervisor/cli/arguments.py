@@ -115,21 +115,37 @@ def _reading(add: Any, reading: Parser) -> None:
     )
     logs = add("logs", "the output of the containers, in time order", reading)
     logs.add_argument("names", nargs="*", metavar="NAME")
-    _tail(logs)
     logs.add_argument("--events", action="store_true", help="the supervisor's records about them too")
-    logs.add_argument("--dir", metavar="DIR", help="read this log folder, without a supervisor")
-    for option, metavar in (("--since", "T"), ("--until", "T"), ("--stream", "S"), ("--grep", "RE")):
-        logs.add_argument(option, metavar=metavar, help="not supported yet")
-    _tail(add("events", "the supervisor's own records", reading))
+    logs.add_argument("--stream", metavar="S", help="stdout or stderr only")
+    _records(logs)
+    _records(add("events", "the supervisor's own records", reading))
     add("ship", "how far records have been shipped", reading)
     add("plan", "what a reload would change, and by which key", reading)
     add("reload", "do what has changed in the configuration", reading)
     add("schema", "JSON Schema of the configuration, for editors", reading)
 
 
-def _tail(command: Parser) -> None:
-    command.add_argument("-f", "--follow", action="store_true", help="go on as records come")
-    command.add_argument("-n", "--lines", type=_count, metavar="N", help="the last N only (default: all)")
+def _records(command: Parser) -> None:
+    """Which records, and how they are shown."""
+    option = command.add_argument
+    option("-f", "--follow", action="store_true", help="go on as records come, over every restart")
+    option("-n", "--lines", type=_count, metavar="N", help="the last N only (default: all)")
+    option("--since", metavar="T", help='from then on: a time, "5m" or "2h ago", "today", "boot"')
+    option("--until", metavar="T", help="what came before then")
+    option("--level", metavar="L", help="debug, info, warning, error or critical, and what is graver")
+    option("--grep", metavar="RE", help="whose text a regular expression of Python finds something in")
+    option("--run", type=_count, metavar="N", help="of this run of the container")
+    option(
+        "--field",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="JSON data with this value, e.g. http.status=500",
+    )
+    option("--reverse", action="store_true", help="the newest first")
+    option("--utc", action="store_true", help="times in UTC (default: local)")
+    option("--no-color", action="store_true", help="no colours on a terminal either; as does $NO_COLOR")
+    option("--dir", metavar="DIR", help="read this log folder, whatever runs")
 
 
 def _count(text: str) -> int:

@@ -1,6 +1,6 @@
 """Records as lines for people: `12:34:56.789 web       | text`.
 
-Laws: one line a record, in local time, in the order they come; `|` is stdout, `!` stderr and
+Laws: one line a record, in local time unless in UTC, in the order they come; `|` is stdout, `!` stderr and
 `*` the supervisor; whatever a container printed is made safe first; a record that cannot be
 understood is shown as it is, made safe.
 """
@@ -26,9 +26,10 @@ HEAD = frozenset({"ts", "level", "event", "container", "run"})
 class Lines:
     """Remembers how wide the names were, so that lines stay below one another."""
 
-    def __init__(self, names: Iterable[str] = (), *, colour: bool = False) -> None:
+    def __init__(self, names: Iterable[str] = (), *, colour: bool = False, utc: bool = False) -> None:
         self.width = min(WIDEST, max([*map(len, names), 9]))
         self.colour = colour
+        self.utc = utc
         self._labels: dict[str, tuple[str, str]] = {}
 
     def line(self, raw: bytes) -> str:
@@ -44,9 +45,9 @@ class Lines:
         if record["event"] == "output":
             is_error = record.get("stream") == "stderr"
             mark = paint("!" if is_error else "|", "31" if is_error else shade, colour=self.colour)
-            return f"{clock(record['ts'])} {name} {mark} {printed(record)}"
+            return f"{clock(record['ts'], utc=self.utc)} {name} {mark} {printed(record)}"
         text = paint(said(record), LEVELS.get(str(record.get("level")), ""), colour=self.colour)
-        return f"{clock(record['ts'])} {name} * {text}"
+        return f"{clock(record['ts'], utc=self.utc)} {name} * {text}"
 
     def _label(self, who: str) -> tuple[str, str]:
         """The name as wide as the others, and its colour, which it keeps from one call of the program to the next."""
@@ -63,15 +64,15 @@ class Lines:
         return self._labels[who]
 
 
-def clock(ts: str) -> str:
-    """The local time of day of a record's `ts` (RFC 3339, UTC, microseconds, Z)."""
-    return f"{_second(ts[:19])}.{int(ts[20:23]):03}"
+def clock(ts: str, *, utc: bool = False) -> str:
+    """The time of day, local unless `utc`, of a record's `ts` (RFC 3339, UTC, microseconds, Z)."""
+    return f"{_second(ts[:19], utc=utc)}.{int(ts[20:23]):03}"
 
 
 @lru_cache(maxsize=64)  # many records share a second, and this is the slowest part of a line
-def _second(ts: str) -> str:
-    moment = datetime.fromisoformat(ts).replace(tzinfo=UTC)
-    return time.strftime("%H:%M:%S", time.localtime(moment.timestamp()))
+def _second(ts: str, *, utc: bool) -> str:
+    moment = datetime.fromisoformat(ts).replace(tzinfo=UTC).timestamp()
+    return time.strftime("%H:%M:%S", time.gmtime(moment) if utc else time.localtime(moment))
 
 
 def printed(record: dict[str, Any]) -> str:

@@ -1,65 +1,98 @@
-"""Commands that read records: logs and events. Without a supervisor, logs reads the folder itself."""
+"""Commands that read records: logs and events.
+
+Laws: who may read the files reads them, and costs the supervisor nothing; who may not asks for them. What is printed
+on a terminal cannot act on it; into a pipe or a file goes the same text, without colour.
+"""
 
 import os
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from supervisor.api.call import Call, query
+from supervisor.cli.arguments import UsageError
+from supervisor.cli.asked import Asked
 from supervisor.cli.lines import Lines
 from supervisor.cli.render import wants_colour
-from supervisor.errors import RequestError, SupervisorError
+from supervisor.cli.whereabouts import log_folder
+from supervisor.errors import RequestError
+from supervisor.logs.stamp import clock
+from supervisor.logs.wanted import wanted
 
-LATER = ("since", "until", "stream", "grep")
 _CONTROL = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def run(arguments: Namespace, where: str | None) -> int:
     """Print what there is, then what comes."""
-    for option in LATER:
-        if getattr(arguments, option, None) is not None:
-            raise SupervisorError(f"{arguments.command}: --{option} is not supported yet")
-    names = getattr(arguments, "names", [])
-    show(_lines(arguments, where, names), names, as_json=arguments.json, at_once=arguments.follow)
+    asked = _asked(arguments)
+    show(_records(arguments, where, asked), arguments, at_once=asked.follow)
     return 0
 
 
-def _lines(arguments: Namespace, where: str | None, names: list[str]) -> Iterator[bytes]:
-    if getattr(arguments, "dir", None):
-        return _from_folder(arguments, arguments.dir, names)
-    pairs: list[tuple[str, object]] = [("name", name) for name in names]
-    pairs += [("n", arguments.lines)] if arguments.lines is not None else []
-    pairs += [(flag, 1) for flag in ("follow", "events") if getattr(arguments, flag, False)]
-    try:
-        return Call(where, "GET", f"/v1/{arguments.command}" + query(pairs)).lines()
-    except RequestError as error:
-        if error.code == "unavailable" and not arguments.follow and os.path.isdir("logs"):
-            return _from_folder(arguments, "logs", names)
-        raise
-
-
-def _from_folder(arguments: Namespace, folder: str, names: list[str]) -> Iterator[bytes]:
-    from supervisor.cli import offline  # noqa: PLC0415  # it costs what the logs room costs
-
-    if arguments.follow:
-        raise RequestError(
-            "unavailable", "--follow needs a running supervisor: leave it out to read the folder"
+def _asked(arguments: Namespace) -> Asked:
+    command, follow = arguments.command, arguments.follow
+    if follow and (arguments.until is not None or arguments.reverse):
+        raise UsageError(
+            f"{command}: what follows has no end, and no other order: -f goes without --until and --reverse"
         )
-    if arguments.command == "events":
-        return offline.read(folder, [], arguments.lines, output=False, events=True)
-    return offline.read(folder, names, arguments.lines, output=True, events=arguments.events)
+    try:
+        filters = wanted(
+            clock(),
+            since=arguments.since,
+            until=arguments.until,
+            stream=getattr(arguments, "stream", None),
+            level=arguments.level,
+            grep=arguments.grep,
+            run=arguments.run,
+            field=arguments.field,
+        )
+    except ValueError as error:
+        raise UsageError(f"{command}: --{error}") from None
+    return Asked(
+        tuple(getattr(arguments, "names", ())),
+        filters,
+        last=arguments.lines,
+        reverse=arguments.reverse,
+        follow=follow,
+        output=command == "logs",
+        events=command == "events" or arguments.events,
+    )
 
 
-def show(lines: Iterator[bytes], names: list[str], *, as_json: bool, at_once: bool) -> None:
-    """Print each line, a follower's as soon as it comes."""
+def _records(arguments: Namespace, where: str | None, asked: Asked) -> Iterator[list[bytes]]:
+    folder = arguments.dir or log_folder(where)
+    if folder is None:
+        from supervisor.cli import asking  # noqa: PLC0415  # one of the two is enough
+
+        return asking.read(where, asked)
+    for name in asked.names:
+        if "/" in name or name.startswith("."):
+            raise RequestError("not-found", f'no container is called "{name}"')
+    from supervisor.cli import logfolder  # noqa: PLC0415
+
+    return logfolder.read(folder, asked)
+
+
+def show(batches: Iterable[list[bytes]], arguments: Namespace, *, at_once: bool) -> None:
+    """Print each record, a follower's as soon as it comes."""
     tty = sys.stdout.isatty()
-    at_once = at_once or tty
-    form = Lines(names, colour=wants_colour(tty, os.environ))
-    for raw in lines:
-        if as_json:
-            text = raw.decode(errors="replace").rstrip("\n")
-            # JSON escapes what is below a space; above it there is more that a terminal may obey.
-            print(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if tty else text, flush=at_once)
-        else:
-            print(form.line(raw), flush=at_once)
+    spelled = _json(tty=tty) if arguments.json else _text(arguments, tty=tty)
+    for batch in batches:
+        if batch:
+            sys.stdout.write("\n".join(map(spelled, batch)) + "\n")
+            if at_once or tty:
+                sys.stdout.flush()
+
+
+def _json(*, tty: bool) -> Callable[[bytes], str]:
+    def spelled(raw: bytes) -> str:
+        text = raw.decode(errors="replace")
+        # JSON escapes what is below a space; above it there is more that a terminal may obey.
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if tty else text
+
+    return spelled
+
+
+def _text(arguments: Namespace, *, tty: bool) -> Callable[[bytes], str]:
+    colour = not arguments.no_color and wants_colour(tty, os.environ)
+    return Lines(getattr(arguments, "names", ()), colour=colour, utc=arguments.utc).line

@@ -15,10 +15,10 @@ from supervisor.core.history import Run, fold
 from supervisor.core.machine import LIVE
 from supervisor.core.operator import Operator
 from supervisor.errors import RequestError
-from supervisor.logs import query, segments
-from supervisor.logs.archive import SUPERVISOR
+from supervisor.logs import segments
 from supervisor.logs.lastwords import last_words
 from supervisor.logs.segment import open_segment
+from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.stamp import instant
 from supervisor.supervise.ledger import Entry, Ledger
 from supervisor.supervise.memory import runs_of
@@ -100,7 +100,7 @@ def _records(logs: int) -> Iterator[dict[str, Any]]:
     """The supervisor's own, oldest first, the newest MOST of them."""
 
     def backwards() -> Iterator[bytes]:
-        for entry in query.entries_backwards(logs, SUPERVISOR):
+        for entry in segments.entries_backwards(logs, SUPERVISOR):
             if (segment := open_segment(logs, SUPERVISOR, entry)) is not None:
                 try:
                     yield from segments.backwards(segment, segment.size())

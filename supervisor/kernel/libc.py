@@ -34,7 +34,8 @@ for _hook in (_before_fork, _after_fork_in_child, _after_fork_in_parent):
 #: 2019 share one number on all of them.
 _OLD = {
     "capget": (125, 90), "capset": (126, 91), "chdir": (80, 49), "close": (3, 57), "dup3": (292, 24),
-    "fchdir": (81, 50), "fchmodat": (268, 53), "ioctl": (16, 29), "keyctl": (250, 219), "mkdirat": (258, 34),
+    "fchdir": (81, 50), "fchmodat": (268, 53), "inotify_add_watch": (254, 27), "inotify_init1": (294, 26),
+    "ioctl": (16, 29), "keyctl": (250, 219), "mkdirat": (258, 34),
     "mknodat": (259, 33), "mount": (165, 40), "openat": (257, 56), "personality": (135, 92),
     "pivot_root": (155, 41), "prctl": (157, 167), "prlimit64": (302, 261), "seccomp": (317, 277),
     "setfsgid": (123, 152), "setfsuid": (122, 151), "sethostname": (170, 161), "setns": (308, 268),
@@ -235,3 +236,14 @@ def tee(source: int, target: int, length: int) -> int:
         return _syscall("tee", "", source, target, length, nonblock)
     except KernelError as error:
         raise OSError(error.errno, os.strerror(error.errno)) from None  # which picks BlockingIOError by errno
+
+
+# ── changes ────────────────────────────────────────────────────────────────────────────
+
+
+def inotify_init1(flags: int) -> int:
+    return _syscall("inotify_init1", "", flags)
+
+
+def inotify_add_watch(watcher: int, path: str, mask: int) -> int:
+    return _syscall("inotify_add_watch", path, watcher, os.fsencode(path), mask)

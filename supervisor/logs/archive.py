@@ -10,9 +10,6 @@ from supervisor.logs.bell import Bell
 from supervisor.logs.descriptors import Descriptors
 from supervisor.logs.store import Store
 
-#: The folder of the supervisor's own records.
-SUPERVISOR = "supervisor"
-
 
 class Archive:
     def __init__(

@@ -9,17 +9,16 @@ from typing import Any
 
 import msgspec
 
-from supervisor.logs import query, segments
-from supervisor.logs.segment import Segment, open_segment
-from supervisor.logs.stamp import LENGTH, stamp
+from supervisor.logs import segments
+from supervisor.logs.halving import first_at
+from supervisor.logs.segment import open_segment
+from supervisor.logs.stamp import stamp
 
 #: Records looked at in search of a run's: between two runs there are only the supervisor's own few.
 MOST = 2000
 LONGEST = 2000
 #: Seconds by which the end of a run may be on record before its last line is.
 SLACK = 1.0
-_TS = slice(7, 7 + LENGTH)
-_BLOCK = 4096
 
 
 class _Output(msgspec.Struct):
@@ -41,15 +40,18 @@ def last_words(log_dir: int, name: str, run: int, ended_at: float | None, n: int
 
     `cut`: the line was longer and only its beginning is here. [] where there is no log (any more).
     """
-    before = None if ended_at is None else stamp(ended_at + SLACK)
+    until = None if ended_at is None else stamp(ended_at + SLACK)
     found: list[dict[str, Any]] = []
     looked = 0
-    for entry in query.entries_backwards(log_dir, name):
+    for entry in segments.entries_backwards(log_dir, name):
         segment = open_segment(log_dir, name, entry)
         if segment is None:
             continue
         try:
-            for raw in segments.backwards(segment, _end(segment, before)):
+            end = segment.size()
+            if until is not None:
+                end = first_at(segment, until, end, after=True)
+            for raw in segments.backwards(segment, end):
                 record, looked = _read(raw), looked + 1
                 if record is not None and record.run == run:
                     found.append(_shown(record))
@@ -78,35 +80,3 @@ def _shown(record: _Output) -> dict[str, Any]:
     if len(msgspec.json.encode(record.data)) > LONGEST:
         return shown | {"line": msgspec.json.encode(record.data).decode()[:LONGEST], "cut": True}
     return shown | {"data": record.data}
-
-
-def _end(segment: Segment, before: str | None) -> int:
-    """Where the first record later than `before` begins, or the end of the file."""
-    low, high = 0, segment.size()
-    if before is None:
-        return high
-    size = high
-    while low < high:
-        middle = (low + high) // 2
-        start = _line_from(segment, middle, size)
-        if start >= size or segment.pread(_TS.stop, start)[_TS].decode("ascii", "replace") > before:
-            high = middle
-        else:
-            low = middle + 1
-    return _line_from(segment, low, size)
-
-
-def _line_from(segment: Segment, position: int, size: int) -> int:
-    """Where the first line begins that begins at `position` or later; `size` if none does."""
-    if position == 0:
-        return 0
-    at = position - 1
-    while at < size:
-        block = segment.pread(min(_BLOCK, size - at), at)
-        newline = block.find(b"\n")
-        if newline >= 0:
-            return at + newline + 1
-        if not block:
-            break
-        at += len(block)
-    return size

@@ -1,185 +1,245 @@
-"""Reading records back: the last ones, and those that follow.
+"""Records of many folders: those that are wanted, merged by time, and those that follow.
 
-Laws: records come as they are stored, one JSON text each, without newline. Merged over
-containers by `ts`; of one folder, in the order in which they were written. The last n are read
-from the end, block by block. A cursor survives rotation and compression: it is a segment's mark and
-an offset, and holds no descriptor, so that thousands may be followed.
+Laws: a record is given once, as it is stored, without its newline. Of one folder in the order in which they
+were written (or exactly against it); of several by `ts`, then in the order of the folders. Nothing is read that need not
+be: the last n are looked for from the end. Everything that may take long is an iterator of lists, and
+an empty list says only that some more has been looked through: whoever asks may do other things, or stop.
 """
 
-import heapq
-from collections.abc import Iterable, Iterator
-from itertools import islice
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge as _merge
+from itertools import accumulate, chain
+from typing import NamedTuple
 
-import msgspec
-
-from supervisor.logs import segments
-from supervisor.logs.archive import SUPERVISOR
-from supervisor.logs.segment import CURRENT, SUFFIX, Mark, Segment, open_segment
+from supervisor.logs import walk
+from supervisor.logs.cursor import Cursor
+from supervisor.logs.segments import SUPERVISOR
+from supervisor.logs.sieve import Sieve
 from supervisor.logs.stamp import LENGTH
+from supervisor.logs.wanted import EVERYTHING, Wanted
 
 _TS = slice(7, 7 + LENGTH)
+#: Bytes of blocks that are held at once, over all folders.
+BUDGET = 1 << 28
+_LEAST = 1 << 15
+_REPLICA = re.compile(r"\.[0-9]{1,6}")
 
 
-class _Subject(msgspec.Struct):
-    container: str | None = None
+class Source(NamedTuple):
+    """A folder, and what is wanted of it."""
+
+    name: str
+    sieve: Sieve
 
 
-_subject = msgspec.json.Decoder(_Subject)
+def sources(
+    names: Iterable[str],
+    wanted: Wanted = EVERYTHING,
+    *,
+    own: bool = False,
+    about: frozenset[str] | None = None,
+) -> list[Source]:
+    """Of containers, and with `own` of the supervisor's own records, those about `about` (None: all of them)."""
+    sieve = Sieve(wanted)
+    found = [Source(name, sieve) for name in dict.fromkeys(names) if name != SUPERVISOR or not own]
+    return [*found, Source(SUPERVISOR, Sieve(wanted._replace(about=about)))] if own else found
+
+
+def folders(log_dir: int) -> list[str]:
+    """The containers that have one."""
+    with os.scandir(log_dir) as entries:
+        return sorted(
+            each.name for each in entries if each.is_dir(follow_symlinks=False) and each.name != SUPERVISOR
+        )
+
+
+def called(name: str, among: Sequence[str]) -> list[str]:
+    """The folders of a container, or of a service's replicas."""
+    return [
+        each
+        for each in among
+        if each == name or (each.startswith(name) and _REPLICA.fullmatch(each, len(name)))
+    ]
+
+
+# ── what there is ──────────────────────────────────────────────────────────────────────────
+
+
+class History:
+    """Oldest first. Once it is through, `cursors` go on where it ended."""
+
+    def __init__(self, log_dir: int, asked: Sequence[Source], most: int = walk.MOST) -> None:
+        """`most`: bytes of a block."""
+        self._log_dir = log_dir
+        self._asked = asked
+        most = min(most, _share(len(asked)))
+        self._walks = [
+            walk.Forwards(log_dir, name, since=sieve.wanted.since, until=sieve.wanted.until, most=most)
+            for name, sieve in asked
+        ]
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        kept = [map(sieve.keep, each) for each, (_, sieve) in zip(self._walks, self._asked, strict=True)]
+        return merged(kept)
+
+    def cursors(self) -> list[Cursor]:
+        return [
+            Cursor.at(self._log_dir, name, each.mark, each.offset)
+            for each, (name, _) in zip(self._walks, self._asked, strict=True)
+        ]
+
+
+def newest_first(log_dir: int, asked: Sequence[Source], most: int = walk.MOST) -> Iterator[list[bytes]]:
+    """Everything, in the opposite order."""
+    most = min(most, _share(len(asked)))
+    return merged([_kept_backwards(log_dir, each, most) for each in reversed(asked)], newest_first=True)
 
 
 def tail(
-    log_dir: int,
-    names: Iterable[str],
-    n: int,
-    *,
-    events: bool = False,
-    cursors: "Iterable[Cursor]" = (),
-) -> list[bytes]:
-    """The last `n` records of `names`, oldest first.
+    log_dir: int, asked: Sequence[Source], n: int, cursors: Iterable[Cursor] = ()
+) -> Iterator[list[bytes]]:
+    """The last `n`, oldest first, as the last list of the iterator; those before it are empty.
 
-    With `events`, the supervisor's own records about them too. What lies behind one of
-    `cursors` is left to it: make the cursors, take the tail, then read the cursors.
+    What lies behind one of `cursors` is left to it: make the cursors, take the tail, then read the cursors.
+    One folder is looked through after the other, no further back than where it can still count.
     """
-    names = tuple(dict.fromkeys(names))
-    ends = {cursor.name: cursor for cursor in cursors}
-    folders = [_folder(log_dir, name, ends.get(name)) for name in names]
-    if events and SUPERVISOR not in names:
-        about = frozenset(names)
-        own = _folder(log_dir, SUPERVISOR, ends.get(SUPERVISOR))
-        folders.append(record for record in own if concerns(record, about))
-    last = list(islice(heapq.merge(*folders, key=lambda record: record[_TS], reverse=True), n))
-    last.reverse()
-    return last
-
-
-def concerns(record: bytes, names: frozenset[str]) -> bool:
-    """Whether a record of the supervisor is about one of `names`."""
-    try:
-        return _subject.decode(record).container in names
-    except msgspec.MsgspecError:
-        return False
-
-
-def merge(batches: Iterable[list[bytes]]) -> list[bytes]:
-    """What several cursors gave, by time."""
-    return list(heapq.merge(*batches, key=lambda record: record[_TS]))
-
-
-def _folder(log_dir: int, name: str, before: "Cursor | None") -> Iterator[bytes]:
-    """Records of one folder, last first."""
-    seen: Mark | None = None
-    if before is not None and before.mark is None:
-        return  # all of it is the cursor's
-    skipping = before is not None
-    for entry in entries_backwards(log_dir, name):
-        segment = open_segment(log_dir, name, entry)
-        if segment is None:
-            continue
-        try:
-            end = segment.size()
-            if segment.mark is not None and segment.mark == seen:  # closed after it was read as current.jsonl
-                continue
-            seen = segment.mark
-            if skipping and before is not None:
-                if segment.mark != before.mark:
-                    continue
-                skipping, end = False, before.offset
-            yield from segments.backwards(segment, end)
-        finally:
-            segment.close()
-
-
-def entries_backwards(log_dir: int, name: str) -> Iterator[str]:
-    """Lazily: most tails need current.jsonl only. A folder that is not there has no records."""
-    yield CURRENT
-    for stem in reversed(_closed(log_dir, name)):
-        yield stem + SUFFIX
-
-
-def _closed(log_dir: int, name: str) -> list[str]:
-    try:
-        return segments.closed(log_dir, name)
-    except FileNotFoundError:
-        return []
-
-
-class Cursor:
-    """A place in one folder; starts at the end of what there is, or at the very beginning.
-
-    Records that were dropped before they were read are passed over.
-    """
-
-    def __init__(self, log_dir: int, name: str, *, start: bool = False) -> None:
-        self.name = name
-        self.mark: Mark | None = None  # None: nothing has been read, everything is ahead
-        self.offset = 0
-        self._log_dir = log_dir
-        if start:
-            return
-        for entry in entries_backwards(log_dir, name):  # current.jsonl may be empty or not there
-            segment = open_segment(log_dir, name, entry)
-            if segment is None:
-                continue
-            try:
-                self.mark = segment.mark
-                self.offset = segments.whole_size(segment, segment.size())
-            finally:
-                segment.close()
-            if self.mark is not None:
+    ends = {cursor.name: (cursor.mark, cursor.offset) for cursor in cursors}
+    best: list[bytes] = []
+    for name, sieve in asked:
+        wanted = sieve.wanted
+        parts: list[list[bytes]] = []  # the newest first
+        count = 0
+        blocks = walk.backwards(log_dir, name, since=wanted.since, until=wanted.until, before=ends.get(name))
+        for block in blocks if n else ():
+            parts.append(sieve.keep(block))
+            count += len(parts[-1])
+            yield []
+            if count >= n or (len(best) == n and block[_TS] < best[0][_TS]):
                 break
+        if count:
+            found = list(chain.from_iterable(reversed(parts)))[-n:]
+            best = list(_merge(best, found, key=_ts))[-n:] if best else found
+    yield best
 
-    def read(self, limit: int = 1 << 20) -> list[bytes]:
-        """Records since the last call, about `limit` bytes of them at most; [] if there are none."""
-        current = open_segment(self._log_dir, self.name, CURRENT)
-        if current is not None:
-            try:
-                if self.mark is not None and current.mark == self.mark:
-                    return self._advance(current, limit)
-            finally:
-                current.close()
-        return self._read_on(limit)
 
-    def _read_on(self, limit: int) -> list[bytes]:
-        """The segment has been closed, or none was begun: its rest, then those after it."""
-        stems = _closed(self._log_dir, self.name)
-        for entry in [*(stem + SUFFIX for stem in self._from_here(stems)), CURRENT]:
-            segment = open_segment(self._log_dir, self.name, entry)
-            if segment is None:
-                continue
-            try:
-                here = segment.mark
-                if entry == CURRENT and _closed(self._log_dir, self.name) != stems:
-                    return self._read_on(limit)  # closed one more meanwhile
-                if here is None:
-                    continue
-                if here != self.mark:
-                    self.mark, self.offset = here, 0
-                records = self._advance(segment, limit)
-            finally:
-                segment.close()
-            if records:
-                return records
-        return []
+def _kept_backwards(log_dir: int, source: Source, most: int) -> Iterator[list[bytes]]:
+    wanted = source.sieve.wanted
+    for block in walk.backwards(log_dir, source.name, since=wanted.since, until=wanted.until, most=most):
+        yield source.sieve.keep(block)[::-1]
 
-    def _from_here(self, stems: list[str]) -> list[str]:
-        if self.mark is None:
-            return stems
-        for index in range(len(stems) - 1, -1, -1):
-            segment = open_segment(self._log_dir, self.name, stems[index] + SUFFIX)
-            if segment is None:
-                continue
-            here = segment.mark
-            segment.close()
-            if here == self.mark:
-                return stems[index:]
-        return [stem for stem in stems if stem > self.mark.stem]  # it has been dropped
 
-    def _advance(self, segment: Segment, limit: int) -> list[bytes]:
-        block = segment.pread(limit, self.offset)
-        end = block.rfind(b"\n") + 1
-        while not end and len(block) == limit:  # one record larger than the limit
-            limit *= 2
-            block = segment.pread(limit, self.offset)
-            end = block.rfind(b"\n") + 1
-        self.offset += end
-        return block[:end].split(b"\n")[:-1]
+def _share(count: int) -> int:
+    return max(_LEAST, min(walk.MOST, BUDGET // max(1, count)))
+
+
+def _ts(record: bytes) -> bytes:
+    return record[_TS]
+
+
+# ── merging ────────────────────────────────────────────────────────────────────────────────
+
+
+class _Feed:
+    """What has come of one folder and is not given yet: records, and by which time they are merged."""
+
+    def __init__(self, lists: Iterator[list[bytes]], *, newest_first: bool) -> None:
+        self._lists = lists
+        self._pick = min if newest_first else max
+        self.records: list[bytes] = []
+        self.keys: list[bytes] = []
+        self._last: list[bytes] = []
+
+    def fill(self) -> bool:
+        """One more list; False at the end."""
+        found = next(self._lists, None)
+        if found is None:
+            return False
+        # A clock that was set back changes no order inside a folder.
+        self.keys = list(accumulate([*self._last, *map(_ts, found)], self._pick))[len(self._last) :]
+        self.records = found
+        self._last = self.keys[-1:] or self._last
+        return True
+
+    def take(self, count: int) -> list[tuple[bytes, bytes]]:
+        taken = list(zip(self.keys[:count], self.records[:count], strict=True))
+        self.keys, self.records = self.keys[count:], self.records[count:]
+        return taken
+
+
+def merged(lists: Sequence[Iterator[list[bytes]]], *, newest_first: bool = False) -> Iterator[list[bytes]]:
+    """Lists of each folder, each in order, as lists in the order of all."""
+    if len(lists) == 1:
+        yield from lists[0]
+        return
+    feeds = [_Feed(each, newest_first=newest_first) for each in lists]
+    while True:
+        alive = []
+        for feed in feeds:
+            while not feed.records:
+                if not feed.fill():
+                    break
+                if not feed.records:
+                    yield []
+            if feed.records:
+                alive.append(feed)
+        feeds = alive
+        if not feeds:
+            return
+        yield _next(feeds, newest_first=newest_first)
+
+
+def _next(feeds: Sequence[_Feed], *, newest_first: bool) -> list[bytes]:
+    """Everything that nothing can come before: up to where the first feed runs out."""
+    bound = (max if newest_first else min)(feed.keys[-1] for feed in feeds)
+    given: list[tuple[bytes, bytes]] = []
+    owner = False
+    for feed in feeds:
+        if not owner and feed.keys[-1] == bound:
+            owner = True
+            given += feed.take(len(feed.keys))
+        else:
+            given += feed.take(_before(feed.keys, bound, equal=not owner, newest_first=newest_first))
+    given.sort(key=lambda pair: pair[0], reverse=newest_first)
+    return [record for _, record in given]
+
+
+def _before(keys: Sequence[bytes], bound: bytes, *, equal: bool, newest_first: bool) -> int:
+    """How many of the sorted `keys` come before `bound`, or are `equal` to it."""
+    low, high = 0, len(keys)
+    while low < high:
+        middle = (low + high) // 2
+        key = keys[middle]
+        if (key == bound and equal) or (key > bound if newest_first else key < bound):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+# ── what follows ───────────────────────────────────────────────────────────────────────────
+
+
+class Follower:
+    """What comes behind the cursors of some folders."""
+
+    def __init__(self, cursors: Iterable[Cursor], asked: Iterable[Source]) -> None:
+        self._cursors = {cursor.name: cursor for cursor in cursors}
+        self._sieves = {source.name: source.sieve for source in asked}
+
+    def names(self) -> list[str]:
+        return list(self._cursors)
+
+    def add(self, cursor: Cursor, sieve: Sieve) -> None:
+        self._cursors[cursor.name], self._sieves[cursor.name] = cursor, sieve
+
+    def read(self, names: Iterable[str] | None = None, limit: int = 1 << 18) -> tuple[list[bytes], bool]:
+        """Of `names` (None: of all) what is wanted, and whether anything came at all: if so, there may be more."""
+        found = []
+        came = False
+        for name in self._cursors if names is None else names:
+            if block := self._cursors[name].read(limit):
+                came = True
+                found.append(self._sieves[name].keep(block))
+        return list(_merge(*found, key=_ts)), came

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from supervisor.logs.frames import FORMATS
 from supervisor.logs.segment import CURRENT, SUFFIX, Segment
 
+#: The folder of the supervisor's own records.
+SUPERVISOR = "supervisor"
 BLOCK = 1 << 16
 _SUFFIXES = (SUFFIX, *(form.suffix for form in FORMATS))
 
@@ -25,9 +27,19 @@ def entries(log_dir: int, name: str) -> list[str]:
     return [*(by_stem[stem] for stem in sorted(by_stem)), CURRENT]
 
 
+def entries_backwards(log_dir: int, name: str) -> Iterator[str]:
+    """Lazily, newest first: most tails need current.jsonl only. A folder that is not there has none."""
+    yield CURRENT
+    for stem in reversed(closed(log_dir, name)):
+        yield stem + SUFFIX
+
+
 def closed(log_dir: int, name: str) -> list[str]:
-    """Stems of the closed segments, oldest first."""
-    return sorted({entry.partition(SUFFIX)[0] for entry in files(log_dir, name)})
+    """Stems of the closed segments, oldest first; [] without a folder."""
+    try:
+        return sorted({entry.partition(SUFFIX)[0] for entry in files(log_dir, name)})
+    except FileNotFoundError:
+        return []
 
 
 def files(log_dir: int, name: str) -> list[str]:

@@ -8,6 +8,21 @@ to rsync and scp. The name is as long as the instant and sorts the same way.
 
 import time
 from datetime import UTC, datetime
+from typing import NamedTuple
+
+
+class Clock(NamedTuple):
+    """Seconds since the epoch: now, and when the machine booted."""
+
+    now: float
+    boot: float
+
+
+def clock() -> Clock:
+    """The machine's."""
+    now = time.time()
+    return Clock(now, now - time.clock_gettime(time.CLOCK_BOOTTIME))
+
 
 LENGTH = len("2026-11-23T12:34:56.789012Z")
 

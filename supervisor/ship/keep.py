@@ -6,7 +6,7 @@ descriptor. Nothing is synced: after a power cut a cursor may be older, or of no
 
 import os
 
-from supervisor.logs.archive import SUPERVISOR
+from supervisor.logs.segments import SUPERVISOR
 from supervisor.ship import cursor
 from supervisor.ship.cursor import Cursor
 

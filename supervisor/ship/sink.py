@@ -18,7 +18,7 @@ import trio
 
 from supervisor.core.events import Json
 from supervisor.core.sinks import Retry, Sink
-from supervisor.logs.archive import SUPERVISOR
+from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.stamp import stamp
 from supervisor.ship import batch, keep, reader
 from supervisor.ship.batch import Batch

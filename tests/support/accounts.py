@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 # What commands import when they need it is here before an account is taken.
-from supervisor.cli import changes, confined, confinement, containers
+from supervisor.cli import asking, changes, confined, confinement, containers, records
 from supervisor.cli.main import main
 from tests.support.running import Running
 
@@ -21,12 +21,14 @@ __all__ = [
     "CAROL",
     "GROUP",
     "asked",
+    "asking",
     "become",
     "changes",
     "child",
     "confined",
     "confinement",
     "containers",
+    "records",
 ]
 
 GROUP, ALICE, BOB, CAROL = 51300, 51301, 51302, 51303

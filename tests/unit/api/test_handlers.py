@@ -11,6 +11,7 @@ from supervisor.api import openapi, schema
 from supervisor.api.call import Call
 from supervisor.api.handlers import ROUTES
 from supervisor.errors import Problem, RequestError
+from supervisor.logs.wanted import EVERYTHING, Wanted
 
 
 def get(served: Any, target: str) -> Any:
@@ -73,9 +74,8 @@ def test_logs_are_passed_on_as_they_stand(served: Any) -> None:
         b"".join(lines(served, "/v1/logs?name=web&n=5&events=1"))
         == b'{"line":"1"}\n{"line":"2"}\n{"line":"3"}\n'
     )
-    assert served.records.asked == [
-        {"names": ("web",), "last": 5, "follow": False, "output": True, "events": True}
-    ]
+    (asked,) = served.records.asked
+    assert asked == asked | {"names": ("web",), "last": 5, "follow": False, "output": True, "events": True}
 
 
 def test_the_logs_of_a_service_are_those_of_its_replicas(served: Any) -> None:
@@ -85,9 +85,41 @@ def test_the_logs_of_a_service_are_those_of_its_replicas(served: Any) -> None:
 
 def test_events_are_the_supervisors_own_records(served: Any) -> None:
     lines(served, "/v1/events")
-    assert served.records.asked == [
-        {"names": (), "last": None, "follow": False, "output": False, "events": True}
-    ]
+    (asked,) = served.records.asked
+    assert asked == asked | {"names": (), "last": None, "output": False, "events": True, "wanted": EVERYTHING}
+
+
+def test_records_may_be_asked_for_by_what_they_hold(served: Any) -> None:
+    filters = "since=2026-11-24T00:00Z&until=@1800000000&level=warn&stream=stderr&run=3&field=a.b=c&field=n=1"
+    lines(served, f"/v1/logs?{filters}&reverse=1")
+    (asked,) = served.records.asked
+    assert asked["reverse"]
+    assert asked["wanted"] == Wanted(
+        since="2026-11-24T00:00:00.000000Z",
+        until="2027-01-15T08:00:00.000000Z",
+        level="warning",
+        stream="stderr",
+        run=3,
+        fields=(("a.b", "c"), ("n", "1")),
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=teatime",
+        "level=loud",
+        "stream=both",
+        "run=x",
+        "field=x",
+        "grep=x",
+        "follow=1&reverse=1",
+        "follow=1&until=now",
+    ],
+)
+def test_what_cannot_be_asked_of_records_is_invalid(served: Any, query: str) -> None:
+    """A regular expression is among it: the caller applies it."""
+    assert refused(served, "GET", f"/v1/logs?{query}")[0] == "invalid"
 
 
 def test_an_error_before_the_first_record_is_an_answer_with_its_code(served: Any) -> None:

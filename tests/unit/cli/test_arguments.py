@@ -36,9 +36,23 @@ def test_commands_of_a_later_version_say_so(run: Any, argv: list[str]) -> None:
     assert run(*argv) == (1, "", f"supervisor: {argv[0]}: not supported yet\n")
 
 
-@pytest.mark.parametrize("option", ["--since", "--until", "--stream", "--grep"])
-def test_options_of_a_later_version_say_so(run: Any, option: str) -> None:
-    assert run("logs", option, "x") == (1, "", f"supervisor: logs: {option} is not supported yet\n")
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--since", "teatime"], '--since: "teatime" is not a time'),
+        (["--until", ""], '--until: "" is not a time'),
+        (["--level", "loud"], '--level: "loud" is none of debug, info, warning, error, critical'),
+        (["--stream", "both"], '--stream: "both" is none of stdout, stderr'),
+        (["--grep", "("], '--grep: "(" is not a regular expression of Python'),
+        (["--field", "status"], '--field: "status" is not KEY=VALUE'),
+        (["-f", "--reverse"], "-f goes without --until and --reverse"),
+        (["-f", "--until", "now"], "-f goes without --until and --reverse"),
+    ],
+)
+def test_what_cannot_be_asked_of_logs_is_a_usage_error(run: Any, argv: list[str], said: str) -> None:
+    code, out, err = run("logs", *argv)
+    assert (code, out) == (2, "")
+    assert said in err
 
 
 def test_help_lists_every_command(run: Any) -> None:

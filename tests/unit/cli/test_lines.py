@@ -25,7 +25,7 @@ def japan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     lines._second.cache_clear()
 
 
-def line(colour: bool = False, **more: Any) -> str:
+def line(colour: bool = False, utc: bool = False, **more: Any) -> str:
     fields = {
         "ts": "2026-11-24T03:34:56.789012Z",
         "level": "info",
@@ -33,11 +33,15 @@ def line(colour: bool = False, **more: Any) -> str:
         "container": "web",
         "run": 1,
     }
-    return lines.Lines(colour=colour).line(json.dumps({**fields, **more}).encode())
+    return lines.Lines(colour=colour, utc=utc).line(json.dumps({**fields, **more}).encode())
 
 
 def test_a_line_has_local_time_name_and_text() -> None:
     assert line(stream="stdout", line="hello") == "12:34:56.789 web       | hello"
+
+
+def test_a_line_may_have_its_time_in_utc() -> None:
+    assert line(utc=True, stream="stdout", line="hello") == "03:34:56.789 web       | hello"
 
 
 def test_stderr_is_marked() -> None:

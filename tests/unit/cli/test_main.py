@@ -4,14 +4,18 @@ import json
 import os
 import socket
 from collections.abc import AsyncGenerator
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import pytest
-import trio
 
-from supervisor.api import server
+from supervisor.cli import asking
+from supervisor.cli.asked import Asked
 from supervisor.cli.main import main
 from supervisor.errors import Problem, RequestError
+from supervisor.logs.stamp import clock
+from supervisor.logs.wanted import wanted
 
 
 def test_status_is_a_table_with_a_sum(served: Any, run: Any) -> None:
@@ -153,20 +157,37 @@ def test_logs_as_json_are_the_records_themselves(served: Any, run: Any) -> None:
     assert run("logs", "--json")[1].encode() == record("web", "hello") + b"\n"
 
 
-def test_following_prints_until_the_supervisor_ends(
-    served: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+def test_who_may_not_read_the_files_follows_by_the_socket_over_a_restart_of_the_supervisor(
+    served: Any, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "GRACE", 60.0)  # however slowly this machine takes it
+    """What it has had already is left out when the next supervisor is asked for everything since."""
     served.records.chunks = [record("web", "hello") + b"\n"]
+    third = record("db", "third", 1).replace(b'"seq":1', b'"seq":2')
 
-    async def more() -> AsyncGenerator[bytes]:
-        yield record("db", "last") + b"\n"
-        served.stop()
-        await trio.sleep_forever()
+    async def more() -> AsyncGenerator[
+        bytes
+    ]:  # the first stream ends; the next one begins with what there is
+        yield record("db", "second") + b"\n"
+        if len(served.records.asked) > 1:
+            yield third + b"\n"
 
     served.records.more = more
-    code, out, _ = run("events", "-f")
-    assert (code, [line.split()[-1] for line in out.splitlines()]) == (0, ["hello", "last"])
+    monkeypatch.setattr(asking, "EVERY", 0.0)
+    with closing(asking.read(folder, Asked((), wanted(clock(), grep="e|d"), follow=True))) as batches:
+        seen = [json.loads(line)["line"] for batch in islice(batches, 3) for line in batch]
+    assert seen == ["hello", "second", "third"]
+    assert served.records.asked[1]["wanted"].since == "2026-11-24T02:59:00.000000Z"
+
+
+def test_the_last_that_a_regular_expression_finds_are_looked_for_from_the_end(
+    served: Any, folder: str
+) -> None:
+    """It is applied here: the supervisor is not made to."""
+    served.records.chunks = [record("web", text, n) + b"\n" for n, text in enumerate(["b3", "x", "b2", "b1"])]
+    (found,) = asking.read(folder, Asked((), wanted(clock(), grep="^b"), last=2))
+    assert [json.loads(line)["line"] for line in found] == ["b2", "b3"]
+    assert served.records.asked[0]["reverse"]
+    assert served.records.asked[0]["last"] is None
 
 
 @pytest.mark.parametrize("argv", [["--dir", "."], []])
@@ -181,7 +202,6 @@ def test_without_a_supervisor_logs_reads_the_folder(run: Any, folder: str, argv:
     assert [line.split()[-1] for line in out.splitlines()] == ["first", "second"]
     assert run("logs", "-n", "1", *argv)[1].split()[-1] == "second"
     assert run("logs", "nope", *argv)[0] == 3
-    assert run("logs", "-f", *argv)[0] == 3
 
 
 # ── files ──────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,93 @@
+"""Records straight from a log folder, whether a supervisor runs or not.
+
+Laws: reading costs the supervisor nothing. A follower goes on over every restart, of containers and of the supervisor,
+and sees what begins to log meanwhile, if it follows everything.
+"""
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from supervisor.cli.asked import Asked
+from supervisor.errors import RequestError
+from supervisor.logs import query
+from supervisor.logs.cursor import Cursor
+
+if TYPE_CHECKING:
+    from supervisor.cli.watching import Watching
+
+
+def read(folder: str, asked: Asked) -> Generator[list[bytes]]:
+    """Records without newline, list by list as they come. RequestError for a name that has no log."""
+    log_dir = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = _sources(log_dir, folder, asked)
+        _make_room(len(found))
+        batches = _follow(log_dir, folder, asked, found) if asked.follow else _past(log_dir, asked, found)
+        yield from filter(None, batches)
+    finally:
+        os.close(log_dir)
+
+
+def _sources(log_dir: int, folder: str, asked: Asked) -> list[query.Source]:
+    there = query.folders(log_dir)
+    chosen: list[str] = []
+    for name in asked.names:
+        called = query.called(name, there)
+        if not called:
+            raise RequestError("not-found", f'{folder} has no log of a container called "{name}"')
+        chosen += called
+    about = frozenset(chosen) if asked.names and asked.output else None
+    names = (chosen or there) if asked.output else []
+    return query.sources(names, asked.wanted, own=asked.events, about=about)
+
+
+def _past(log_dir: int, asked: Asked, found: Sequence[query.Source]) -> Iterator[list[bytes]]:
+    if asked.last is not None:
+        for records in query.tail(log_dir, found, asked.last):
+            yield records[::-1] if asked.reverse else records
+    else:
+        yield from query.newest_first(log_dir, found) if asked.reverse else query.History(log_dir, found)
+
+
+def _follow(log_dir: int, folder: str, asked: Asked, found: Sequence[query.Source]) -> Iterator[list[bytes]]:
+    from supervisor.cli.watching import Watching  # noqa: PLC0415  # ctypes, for who follows
+
+    with Watching(folder) as watching:
+        for source in found:
+            watching.add(source.name)
+        if asked.last is None:
+            history = query.History(log_dir, found)
+            yield from history
+            cursors = history.cursors()
+        else:
+            cursors = [Cursor(log_dir, source.name) for source in found]
+            yield from query.tail(log_dir, found, asked.last, cursors)
+        follower = query.Follower(cursors, found)
+        changed: set[str] | None = None
+        while True:
+            if changed is None and asked.output and not asked.names:
+                _look_for_new(log_dir, asked, follower, watching)
+            records, came = follower.read(changed)
+            if records:
+                yield records
+            if not came:
+                changed = watching.wait()
+
+
+def _look_for_new(log_dir: int, asked: Asked, follower: query.Follower, watching: "Watching") -> None:
+    """Containers that have begun to log since."""
+    for name in set(query.folders(log_dir)) - set(follower.names()):
+        watching.add(name)
+        follower.add(Cursor(log_dir, name, start=True), query.sources([name], asked.wanted)[0].sieve)
+
+
+def _make_room(count: int) -> None:
+    """Each folder that is read holds a descriptor."""
+    import resource  # noqa: PLC0415  # rarely needed
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if count + 64 > soft != resource.RLIM_INFINITY:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

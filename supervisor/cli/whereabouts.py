@@ -1,0 +1,61 @@
+"""Which folder the records of an instance lie in, and whether they can be read there."""
+
+import os
+import time
+
+from supervisor.api.address import default_runtime_dir
+from supervisor.api.call import QUICK, Call
+from supervisor.errors import RequestError
+from supervisor.logs.segments import SUPERVISOR
+from supervisor.supervise.ledger import SUFFIX, Ledger
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def log_folder(where: str | None) -> str | None:
+    """Of the supervisor that runs, else of the one that ran last, else `logs`; None: ask the one that runs.
+
+    RequestError where none runs and nothing was left behind.
+    """
+    try:
+        folder = str(Call(where, "GET", "/v1/info", timeout=QUICK).value()["log_dir"])
+    except RequestError as error:
+        if error.code != "unavailable":
+            raise
+        for candidate in (last_folder(runtime_dir(where)), "logs"):
+            if candidate and os.path.isdir(candidate):
+                return candidate
+        raise
+    return folder if readable(folder) else None
+
+
+def readable(folder: str) -> bool:
+    """Who may only use the socket may not: containers' folders are the supervisor's account's."""
+    return os.access(os.path.join(folder, SUPERVISOR), os.R_OK | os.X_OK)
+
+
+def runtime_dir(where: str | None) -> str:
+    found = where or default_runtime_dir()
+    return os.path.dirname(found) if found.endswith(".sock") else found
+
+
+def last_folder(runtime: str) -> str:
+    """Where the supervisor had its logs that last wrote down what it knows; "" if nothing tells."""
+    try:
+        folder = os.open(os.path.join(runtime, "daemon"), _FOLDER)
+    except OSError:
+        return ""
+    try:
+        ledger = Ledger(folder, time.time)
+        found = [("", 0.0)]
+        for entry in os.listdir(folder):
+            if entry.endswith(SUFFIX):
+                try:
+                    kept = ledger.load(entry.removesuffix(SUFFIX))
+                except (ValueError, OSError):
+                    continue
+                if kept is not None and kept.logs:
+                    found.append((kept.logs, kept.saved_at))
+        return max(found, key=lambda each: each[1])[0]
+    finally:
+        os.close(folder)

@@ -1,0 +1,199 @@
+"""One folder's records in blocks, forwards or backwards, however large it is.
+
+Laws: a block is whole lines, in the order in which they were written, and blocks come one after the other;
+nothing is read before it is asked for, and no more than about MOST bytes at once. A segment is
+held open while it is read, so it may be closed, compressed or dropped meanwhile; what was dropped before
+is passed over. Who walks forwards comes to an exact place, at which a Cursor may go on.
+With a time, segments and blocks that cannot hold it are left out, never a record of it; blocks may begin
+before and end behind it. (The time of a folder's records is taken not to decrease.)
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from supervisor.logs import segments
+from supervisor.logs.halving import first_at
+from supervisor.logs.segment import CURRENT, SUFFIX, Mark, Segment, open_segment
+from supervisor.logs.stamp import LENGTH, file_stem
+
+#: Of the first block; the next is twice as large.
+FIRST = 1 << 16
+MOST = 1 << 22
+_TS = slice(7, 7 + LENGTH)
+
+
+class Forwards:
+    """`mark` and `offset` say up to where it has come; None while nothing has been read."""
+
+    def __init__(
+        self, log_dir: int, name: str, *, since: str | None = None, until: str | None = None, most: int = MOST
+    ) -> None:
+        self.mark: Mark | None = None
+        self.offset = 0
+        self._log_dir = log_dir
+        self._name = name
+        self._since = since
+        self._until = until
+        self._most = most
+        self._size = min(FIRST, most)
+        self._done = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        stems = self._from_since()
+        newest = ""
+        while True:
+            for stem in stems:
+                newest = stem
+                yield from self._segment(open_segment(self._log_dir, self._name, stem + SUFFIX))
+                if self._done:
+                    return
+            current = open_segment(self._log_dir, self._name, CURRENT)
+            stems = [stem for stem in segments.closed(self._log_dir, self._name) if stem > newest]
+            if not stems:  # nothing was closed before `current` was opened
+                yield from self._segment(current)
+                return
+            if current is not None:
+                current.close()
+
+    def _from_since(self) -> list[str]:
+        """The closed segments that may hold something."""
+        current = None if self._since is None else open_segment(self._log_dir, self._name, CURRENT)
+        began = ""
+        if current is not None:
+            began = current.stem
+            current.close()
+        stems = segments.closed(self._log_dir, self._name)
+        if self._since is None:
+            return stems
+        since = file_stem(self._since)
+        if began and began <= since:  # it may have been closed by now
+            return [stem for stem in stems if stem >= began]
+        at = bisect_right(stems, since) - 1
+        while at > 0 and "~" in stems[at]:  # the clock had been set back: its name is later than its records
+            at -= 1
+        return stems[max(at, 0) :]
+
+    def _segment(self, segment: Segment | None) -> Iterator[bytes]:
+        if segment is None:
+            return
+        try:
+            end = _whole(segment)
+            if segment.mark is None:
+                return
+            self.mark, self.offset = segment.mark, self._begin(segment, end)
+            while self.offset < end and not self._done:
+                block = _ahead(segment, self.offset, end, self._size)
+                if not block:
+                    return  # it has been cut back
+                self.offset += len(block)
+                self._size = min(2 * self._size, self._most)
+                self._done = self._until is not None and _last_ts(block) >= self._until.encode()
+                yield block
+        except OSError as error:
+            error.filename = error.filename or f"{self._name}/{segment.stem}"
+            raise
+        finally:
+            segment.close()
+
+    def _begin(self, segment: Segment, end: int) -> int:
+        if self._since is None or segment.pread(_TS.stop, 0)[_TS] >= self._since.encode():
+            return 0
+        return first_at(segment, self._since, end)
+
+
+def backwards(
+    log_dir: int,
+    name: str,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    before: tuple[Mark | None, int] | None = None,
+    most: int = MOST,
+) -> Iterator[bytes]:
+    """The newest block first, lines in it as they were written. What lies behind `before` is left out."""
+    if before is not None and before[0] is None:
+        return
+    size = min(FIRST, most)
+    begun = until is None
+    for segment in _newest_first(log_dir, name):
+        try:
+            end = _whole(segment)
+            if before is not None:
+                if segment.mark != before[0]:
+                    continue
+                end, before = min(before[1], end), None
+            if not begun and until is not None:
+                end = first_at(segment, until, end)
+                begun = end > 0
+            while end > 0:
+                block = _behind(segment, end, size)
+                end -= len(block)
+                size = min(2 * size, most)
+                yield block
+                if since is not None and block[_TS] < since.encode():
+                    return
+        except OSError as error:
+            error.filename = error.filename or f"{name}/{segment.stem}"
+            raise
+        finally:
+            segment.close()
+
+
+def _newest_first(log_dir: int, name: str) -> Iterator[Segment]:
+    """Each is the caller's to close."""
+    while True:
+        stems = segments.closed(log_dir, name)
+        current = open_segment(log_dir, name, CURRENT)
+        if segments.closed(log_dir, name)[-1:] == stems[-1:]:  # none was closed in between
+            break
+        if current is not None:
+            current.close()
+    if current is not None:
+        yield current
+    for stem in reversed(stems):
+        segment = open_segment(log_dir, name, stem + SUFFIX)
+        if segment is not None:
+            yield segment
+
+
+def _whole(segment: Segment) -> int:
+    """Where its last whole line ends."""
+    size = segment.size()
+    return size if size and segment.pread(1, size - 1) == b"\n" else segments.whole_size(segment, size)
+
+
+def _ahead(segment: Segment, start: int, end: int, size: int) -> bytes:
+    """A block from `start` on; b"" if there is no whole line."""
+    frames = segment.frames()
+    if len(frames) > 1:
+        at = bisect_right(frames, start)
+        size = (frames[at] if at < len(frames) else end) - start
+    while True:
+        block = segment.pread(min(size, end - start), start)
+        whole = block.rfind(b"\n") + 1
+        if whole or len(block) < size:
+            return block if whole == len(block) else block[:whole]
+        size *= 2
+
+
+def _behind(segment: Segment, end: int, size: int) -> bytes:
+    """The block before `end`, which is where a line ends."""
+    frames = segment.frames()
+    if len(frames) > 1:
+        size = end - frames[bisect_left(frames, end) - 1]
+    while True:
+        start = max(0, end - size)
+        block = segment.pread(end - start, start)
+        if len(block) < end - start:
+            raise OSError(5, "it became shorter while it was read")
+        if start == 0 or (len(frames) > 1 and start in frames):
+            return block
+        cut = block.find(b"\n") + 1
+        if cut < len(block):
+            return block[cut:]
+        size *= 2
+
+
+def _last_ts(block: bytes) -> bytes:
+    start = block.rfind(b"\n", 0, len(block) - 1) + 1
+    return block[start:][_TS]
