@@ -25,7 +25,7 @@ from supervisor.api.schema import Info
 from supervisor.core.events import Json
 from supervisor.core.operator import Operator
 from supervisor.core.readings import Cgroup
-from supervisor.core.spec import Configuration, Container
+from supervisor.core.spec import Configuration, Container, Output
 from supervisor.errors import HelperError
 from supervisor.kernel import libc, process
 from supervisor.launcher import watchdog
@@ -41,6 +41,7 @@ from supervisor.ship import carriers
 from supervisor.ship.folders import Folders
 from supervisor.ship.sinks import Sinks
 from supervisor.supervise import cron, redeclare
+from supervisor.supervise.farewell import farewell
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
 from supervisor.supervise.ledger import Ledger
@@ -107,9 +108,7 @@ class _Daemon:
         self.archive = Archive(opened.logs, segment=settings.logs.segment, open_files=_FDS_FOR_LOGS)
         self.journal: Journal = open_journal(self.archive.store(SUPERVISOR), sys.stdout)
         self.specs: dict[str, Container] = {one.name: one for one in configuration.containers}
-        self.capture = Capture(
-            self.archive, opened.run, lambda name: self.specs[name].output, self.journal, libc.tee
-        )
+        self.capture = Capture(self.archive, opened.run, self._output, self.journal, libc.tee)
         self.records = reading.LogFolder(opened.logs, self.specs.keys, self.archive.subscribe)
         logs = Folders(opened.logs, lambda: self.specs, self.archive.subscribe)
         self.sinks = Sinks(dict(settings.ship), logs, self.journal.record, self._report, carriers.make)
@@ -118,6 +117,8 @@ class _Daemon:
         self.fleet: Fleet
         self.hooks: Hooks
         self.reload: Reload
+        self.info: Info
+        self.nursery: trio.Nursery
         self.stale: list[str] = []  # live, and declared anew while nobody was there to restart them
         self.told = trio.Event()
         self.stop = trio.Event()
@@ -141,6 +142,7 @@ class _Daemon:
         )  # fmt: skip
         self.capture.recover()
         async with trio.open_nursery() as nursery:
+            self.nursery = nursery
             await nursery.start(self.hooks.run)
             await nursery.start(self.fleet.run)
             nursery.start_soon(self.capture.run)
@@ -172,12 +174,12 @@ class _Daemon:
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         settings = self.configuration.settings
-        info = Info(
+        self.info = Info(
             version=__version__, runtime_dir=settings.runtime_dir, log_dir=settings.logs.dir, pid=os.getppid(),
             started_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         )  # fmt: skip
         api = handlers.Api(
-            self.fleet, self.records, self.reload, info, self._stop_asked, self.closing, self._report,
+            self.fleet, self.records, self.reload, self.info, self._stop_asked, self.closing, self._report,
             self.sinks.status,
         )  # fmt: skip
         await server.serve(
@@ -236,6 +238,10 @@ class _Daemon:
             self.fleet.observed(event, container, run, fields)
         self.hooks.record(level, event, container, run, **fields)
 
+    def _output(self, name: str) -> Output:
+        spec = self.specs.get(name)
+        return spec.output if spec else Output()
+
     def _spec(self, name: str) -> Container | None:
         return self.specs.get(name)
 
@@ -270,7 +276,11 @@ class _Daemon:
         else:
             self.adopted += report.adopted
             self.stale += [report.name] if report.stale else []
-            self.fleet.deliver(_message(report))
+            message = _message(report)
+            if isinstance(message, Ended) and message.name not in self.fleet.keepers:
+                self.nursery.start_soon(farewell, message, self.capture, self.link, self.journal)
+            else:
+                self.fleet.deliver(message)
 
     def _asked(self, what: str) -> None:
         if what == "stop":
@@ -280,6 +290,7 @@ class _Daemon:
             trio.lowlevel.spawn_system_task(partial(self.fleet.shutdown, now=True))
         elif what == "helper-lost":
             if not self.closing.is_set():
+                self.info.helper = False
                 self.journal.record(
                     "error", "supervisor.helper_lost",
                     hint="containers and their logs go on; start the supervisor again to control them",

@@ -66,13 +66,16 @@ class WhyQuery(Struct, forbid_unknown_fields=True):
 
 
 class Info(Struct):
-    """`pid` is the helper's, the process `supervisor start` became: when it is gone, all is gone."""
+    """`pid` is the helper's, the process `supervisor start` became. `helper` is false when that has died: containers and
+    their logs go on, and nothing can be changed until the next `start` takes them over.
+    """
 
     version: str
     runtime_dir: str
     log_dir: str
     pid: int
     started_at: str
+    helper: bool = True
 
 
 class Exit(Struct):

@@ -13,6 +13,7 @@ from supervisor.cli import render, ship
 from supervisor.cli.arguments import UsageError
 from supervisor.errors import RequestError
 
+LOST = "the helper is gone; containers and logs go on: `supervisor start CONFIG` takes them over"
 #: Requests at a time: acting on two hundred containers must not use up the server's connections.
 TOGETHER = 32
 
@@ -36,9 +37,12 @@ def run(arguments: Namespace, where: str | None) -> int:
 
 def status(where: str | None, names: list[str], *, as_json: bool) -> int:
     """The table, or the list of objects."""
+    about = Call(where, "GET", "/v1/info", timeout=QUICK)
     found = Call(
         where, "GET", "/v1/containers" + query(("name", name) for name in names), timeout=QUICK
     ).value()
+    if not about.value()["helper"]:
+        print(f"supervisor: {LOST}", file=sys.stderr)
     if as_json:
         print(json.dumps(found, indent=2))
         return 0

@@ -18,8 +18,9 @@ import time
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.helper import child, notes, policy
+from supervisor.helper import child, midway, notes, policy
 from supervisor.helper.declaration import Declaration
+from supervisor.helper.holder import Holder
 from supervisor.helper.network import Spare
 from supervisor.helper.protocol import IDS, Launch, Report
 from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
@@ -42,6 +43,7 @@ class Place(NamedTuple):
     rootless: bool
     spare: Spare
     shim: int
+    holder: Holder
 
 
 class Cell:
@@ -114,8 +116,9 @@ class Cell:
             cgroup.remove(self.leaf.unified)
             self.killed = False
         cgroup.make(self.leaf, self.declaration.limits)
-        self.files.make()
+        self._open_files()
         os.ftruncate(self.files.open["exit"], 0)
+        notes.begin(self.files.folder, run)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, IDS)
         network = self.place.spare.take() if "net" in self.launch.namespaces else -1
@@ -136,6 +139,10 @@ class Cell:
             theirs.close()
             process.close(network)
         self.phase = policy.LAUNCHING
+
+    def _open_files(self) -> None:
+        self.files.make()
+        self.place.holder.hold(self.launch.name, self.files.outputs)
 
     def _become_child(self, report: socket.socket, network: int) -> None:
         try:
@@ -266,6 +273,7 @@ class Cell:
         """Take away cgroup and files; doing it again is fine."""
         report = Report("removed", self.launch.name)
         self.last = None
+        self.place.holder.let_go(self.launch.name)
         try:
             self.files.remove()
         except OSError as error:
@@ -282,25 +290,26 @@ class Cell:
     def adopt(self) -> bool:
         """Take over the run a crashed helper left, if any; False when there is none.
 
-        A PID is believed only with the start time noted beside it. A run that ended meanwhile is
-        put into `ending`, to be reported like any other.
+        A run that ended meanwhile is put into `ending`, to be reported like any other. One that was being launched
+        and came to nothing is none: whoever asked for it asks again.
         """
         note = notes.read(self.files.folder)
         if note is None:
             return False
-        self.files.make()
+        self._open_files()
+        if not note.init:
+            found = midway.find_out(note.run, self.leaf, init=self.launch.init)
+            if found is None and self.files.recorded() is None:
+                notes.remove(self.files.folder)
+                return False
+            note = found or note
         self.run, self.phase = note.run, policy.LIVE
-        if notes.start_time(note.init) == note.init_start:
-            self.init, self.init_pidfd = note.init, notes.pidfd(note.init)
-            self.service, self.service_pidfd = note.service, notes.pidfd(note.service)
-        if self.service_pidfd < 0 or notes.start_time(note.service) != note.service_start:
-            if self.init_pidfd >= 0:
-                signal.pidfd_send_signal(self.init_pidfd, signal.SIGKILL)
-            if os.path.isdir(self.leaf.unified):
-                self.vanished()
-            else:
-                self.status = self.files.recorded() or (-1, signal.SIGKILL)
-                self.finish()
+        members = cgroup.members(self.leaf)
+        self.init_pidfd = notes.known(note.init, note.init_start, members)
+        self.service_pidfd = notes.known(note.service, note.service_start, members)
+        self.init, self.service = note.init, note.service
+        if self.init_pidfd < 0:
+            self.vanished()
         return True
 
 

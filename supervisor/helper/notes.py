@@ -18,13 +18,22 @@ ROOM = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4)
 
 
 class Note(NamedTuple):
-    """PIDs, and their start times as `start_time` gives them."""
+    """PIDs, and their start times as `start_time` gives them; 0 while the launch has not said who they are."""
 
     run: int
     init: int
     service: int
     init_start: int
     service_start: int
+
+
+def begin(folder: str, run: int) -> None:
+    """That it is being launched: who its processes are, `write` says. Before anything of it is born, so in place."""
+    file = os.open(f"{folder}/run", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, b"%d 0 0 0 0\n" % run)
+    finally:
+        os.close(file)
 
 
 def write(folder: str, run: int, init: int, service: int, pidfd: int) -> None:
@@ -69,6 +78,17 @@ def pidfd(pid: int) -> int:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return -1
+
+
+def known(pid: int, started: int, members: frozenset[int]) -> int:
+    """The pidfd of the process that was noted, -1 when it is gone: none that began at another time, or that is not
+    among the `members` of the container's cgroup, is taken for it. Raises OSError without room for one.
+    """
+    found = pidfd(pid) if pid in members else -1
+    if found >= 0 and start_time(pid) != started:  # asked after: the descriptor says who is meant
+        os.close(found)
+        return -1
+    return found
 
 
 def introduced(extra: list[tuple[int, int, bytes]]) -> tuple[int, int, bool]:

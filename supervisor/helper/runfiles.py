@@ -48,6 +48,10 @@ class RunFiles:
         self.open["exit"] = os.open(f"{self.folder}/exit", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         os.fchown(self.open["exit"], -1, self.gid)
 
+    @property
+    def outputs(self) -> tuple[int, int]:
+        return self.open["stdout"], self.open["stderr"]
+
     def recorded(self) -> tuple[int, int] | None:
         """What the shim wrote down, (code, signal), one of them -1; None when it could not."""
         try:

@@ -44,6 +44,7 @@ class Helper:
         self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
         self.presses, self.reload_wanted, self.code = Presses(), False, 0
+        self.crashed, self.adopted = True, False  # one before us may have crashed, and left containers
         self.again = self.done = False  # `again`: something failed, so everything is looked at again
         self.stopping = False  # the end has begun: a daemon that dies now is not started again
 
@@ -76,6 +77,8 @@ class Helper:
         if not self.daemon.pid and not self.done:
             self._without_daemon()
         self._mind_queue()
+        if not self.done:
+            self._mind_holder()
 
     def _heard(self) -> list[tuple[int, int]]:
         """What there is to do; while there is nothing, the next launch is made easier."""
@@ -146,7 +149,7 @@ class Helper:
         if pid == self.daemon.pid:
             self._forget_daemon()
             return
-        if self.reload.reaped(pid):
+        if self.reload.reaped(pid) or self.table.place.holder.reaped(pid):
             return
         for cell in self.cells.values():
             if cell.init == pid:
@@ -195,10 +198,21 @@ class Helper:
         """What a helper that crashed left running is ours now; what is not declared any more is ended."""
         for name in self.tree.strangers(frozenset(self.cells)):
             self.tree.end_stranger(name)
-        for cell in self.cells.values():
+        for name in self.table.forgotten():
+            self.table.take_in(name)
+        for cell in list(self.cells.values()):
             if cell.adopt() and cell.phase == policy.LIVE:
                 self._await(cell, cell.init_pidfd, select.POLLIN)
             self._watch(cell)
+            self.adopted = self.adopted or cell.phase != policy.IDLE
+        self.table.end_orphaned()
+
+    def _mind_holder(self) -> None:
+        """Those of helpers that crashed are ended once this helper, at least, has open what they hold."""
+        self.table.place.holder.go_on()
+        if self.crashed:
+            self.tree.end_holders(self.table.place.holder.folder)
+            self.crashed = False
 
     # ── the daemon ─────────────────────────────────────────────────────────────────────
 
@@ -225,7 +239,7 @@ class Helper:
     def _without_daemon(self) -> None:
         if self.stopping:
             self._exit()
-        elif not self.daemon.heard:
+        elif not self.daemon.heard and not self.adopted:
             self.code = 1  # it cannot even start; it has said why on stderr
             self._exit()
         elif time.monotonic() >= self.daemon.due:
@@ -303,6 +317,7 @@ class Helper:
         self.done = True
         self.door.close()
         self.reload.end(wait=True)
+        self.table.place.holder.end()
         for cell in self.cells.values():
             if cell.phase != policy.IDLE:
                 self.tree.end(cell.leaf)

@@ -3,6 +3,8 @@
     BASE/supervisor[-ID]/            the subtree, BASE the cgroup the helper was started in
     BASE/supervisor[-ID]/_supervisor helper and daemon (a cgroup that hands controllers down may
                                      hold no process itself: the no-internal-process rule)
+    BASE/supervisor[-ID]/_holder-N   who holds the FIFOs (helper.holder); that of a helper which crashed stays
+                                     until its successor has opened them
     BASE/supervisor[-ID]/NAME        one leaf a container
 
 Where BASE holds other processes too (a login shell's session scope) it cannot hand controllers
@@ -15,6 +17,8 @@ import os
 from supervisor.errors import KernelError
 from supervisor.helper.protocol import Launch
 from supervisor.kernel import cgroup
+
+_HOLDER = "_holder-"
 
 
 class Subtree:
@@ -45,8 +49,26 @@ class Subtree:
 
     def strangers(self, declared: frozenset[str]) -> list[str]:
         """Leaves of containers that are not declared any more: left by a supervisor that crashed."""
-        found = [one.name for one in os.scandir(self.top) if one.is_dir()]
-        return [name for name in found if name not in declared and name != "_supervisor"]
+        return [name for name in self._folders() if name not in declared and not name.startswith("_")]
+
+    def _folders(self) -> list[str]:
+        return [one.name for one in os.scandir(self.top) if one.is_dir()]
+
+    def _holders(self) -> dict[str, int]:
+        """Path of its cgroup → number."""
+        found = [name.partition(_HOLDER) for name in self._folders()]
+        return {f"{self.top}/{_HOLDER}{last}": int(last) for _, middle, last in found if middle}
+
+    def new_holder(self) -> str:
+        """A path for the cgroup of a holder, which nobody has."""
+        return f"{self.top}/{_HOLDER}{max(self._holders().values(), default=0) + 1}"
+
+    def end_holders(self, but: str) -> None:
+        """Those of helpers that crashed; `but` is the one in use."""
+        for folder in self._holders():
+            if folder != but:
+                cgroup.end(folder)
+                cgroup.remove(folder)
 
     def end(self, leaf: cgroup.Leaf) -> None:
         """Kill all that lives in a leaf, and remove it."""
@@ -64,6 +86,7 @@ class Subtree:
             _take_back(folder)
         cgroup.write(self.layout.unified, "cgroup.procs", str(os.getpid()))
         cgroup.end(f"{self.top}/_supervisor")  # what a daemon may have left there
+        self.end_holders("")
         for top in (self.top, *(f"{folder}/{self.name}" for folder in self.layout.v1.values())):
             cgroup.remove(top)
 

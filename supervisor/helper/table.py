@@ -5,10 +5,13 @@ Only limits do not wait. A cell that is declared no more is retired: it can be e
 launched; with its removal it goes.
 """
 
+import os
+
 from supervisor.errors import KernelError
 from supervisor.helper import policy, shim
 from supervisor.helper.cell import Cell, Place
 from supervisor.helper.declaration import Declaration
+from supervisor.helper.holder import Holder
 from supervisor.helper.network import Spare
 from supervisor.helper.operations import prepare_launch
 from supervisor.helper.programs import Site
@@ -16,6 +19,9 @@ from supervisor.helper.protocol import Declared, Launch, Report, Request
 from supervisor.helper.steps import plan
 from supervisor.helper.subtree import Subtree
 from supervisor.kernel import caps, cgroup, mounts, process
+
+#: How one was launched that is not declared any more does not matter: it is only ended.
+_FORGOTTEN = ((), (), "host", "overlay", "0:0", (), "/", "", True, (), (), (), True, (), ())
 
 
 class Table:
@@ -28,6 +34,7 @@ class Table:
             rootless,
             Spare(wanted=any("net" in one.namespaces for one in declared.containers)),
             shim.make(),
+            Holder(tree.new_holder()),
         )
         self.site = Site(
             self.place.mountpoint,
@@ -91,12 +98,13 @@ class Table:
 
     def known(self) -> list[tuple[Report, int]]:
         """What a daemon that has just come is to hear, each with PID 1's pidfd or -1: what lives, and how the last run
-        of what does not ended. Nothing of retired ones: their end is under way, and it was never told of them.
+        of what does not ended. Of retired ones only that: it was never told of them, but what they said is to be read.
         """
         found = []
-        for cell in [one for one in self.cells.values() if not one.retired]:
+        for cell in self.cells.values():
             if cell.phase == policy.LIVE:
-                found.append((cell.alive(adopted=True), cell.init_pidfd))
+                if not cell.retired:
+                    found.append((cell.alive(adopted=True), cell.init_pidfd))
             elif cell.last:
                 found.append((cell.last, -1))
         return found
@@ -115,17 +123,29 @@ class Table:
         self.end_orphaned()
 
     def end_orphaned(self) -> None:
-        """By force; doing it again is fine."""
+        """By force; doing it again is fine. One that has ended is removed by the next daemon, which reads its output first."""
         for cell in [one for one in self.cells.values() if one.orphaned]:
             if cell.phase in (policy.LAUNCHING, policy.LIVE):
                 cell.kill()
-            elif cell.phase == policy.IDLE:
+            elif cell.phase == policy.IDLE and (cell.last is None or cell.last.what != "ended"):
                 self.removed(cell)
 
     def finished(self, cell: Cell) -> Report | None:
-        """Nothing of the run is left: its report, but of one that nobody asks about it is the end."""
+        """Nothing of the run is left: its report, but of one that nobody asks about and that has never run it is the end."""
         report = cell.finish()
-        if not cell.orphaned:
+        if not cell.orphaned or report.what == "ended":
             return report
         self.removed(cell)
         return None
+
+    def forgotten(self) -> list[str]:
+        """Those that have a folder, and are not declared."""
+        found = [one.name for one in os.scandir(self.place.containers) if one.is_dir(follow_symlinks=False)]
+        return [name for name in found if name not in self.cells]
+
+    def take_in(self, name: str) -> Cell:
+        """A cell for one that a supervisor which crashed has left, and that is not declared any more."""
+        cell = Cell(self._declaration(Launch(name, *_FORGOTTEN), ()), self.place)
+        cell.retired = cell.orphaned = True
+        self.cells[name] = cell
+        return cell

@@ -9,6 +9,7 @@ Source: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
 import errno
 import os
 import select
+import time
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -222,6 +223,36 @@ def fork_into(leaf: Leaf, flags: int) -> tuple[int, int]:
 def kill(leaf: Leaf) -> None:
     """SIGKILL for everything in the leaf, at once and without a race (cgroup.kill, Linux 5.14)."""
     write(leaf.unified, "cgroup.kill", "1")
+
+
+def members(leaf: Leaf) -> frozenset[int]:
+    """PIDs of what lives in it, as this process's /proc counts; none when it is not there. Not of zombies: they have left."""
+    try:
+        return frozenset(map(int, read(leaf.unified, "cgroup.procs").split()))
+    except FileNotFoundError:
+        return frozenset()
+
+
+def freeze(leaf: Leaf, seconds: float) -> bool:
+    """Stop all that lives in it between two system calls; whether that was so in time (cgroup.freeze, Linux 5.2)."""
+    events = os.open(f"{leaf.unified}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        write(leaf.unified, "cgroup.freeze", "1")
+        poll = select.poll()
+        poll.register(events, select.POLLPRI | select.POLLERR)
+        until = time.monotonic() + seconds
+        while b"frozen 1" not in os.pread(events, 4096, 0):
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            poll.poll(left * 1000)
+        return True
+    finally:
+        os.close(events)
+
+
+def thaw(leaf: Leaf) -> None:
+    write(leaf.unified, "cgroup.freeze", "0")
 
 
 def end(folder: str) -> None:

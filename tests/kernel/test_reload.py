@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.kernel.test_limits import in_force
-from tests.kernel.test_supervision import daemon, kill_daemon
 from tests.support.accounts import ALICE, BOB, GROUP, asked
+from tests.support.killing import daemon, kill_daemon
 from tests.support.running import Keys, Running, Supervise, shell, table
 
 pytestmark = pytest.mark.kernel

@@ -19,38 +19,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.killing import alive, daemon, kill_daemon
 from tests.support.running import PATIENCE, PROGRAM, Running, Supervise, job, shell, table, until
 
 pytestmark = pytest.mark.kernel
 
 FOREVER = "exec sleep 100000"
 QUICK = {"initial": "20ms", "factor": 2.0, "max": "30s", "jitter": 0.0}
-
-
-def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
-def daemon(running: Running) -> int:
-    """The PID of the unprivileged half."""
-
-    def find() -> int | None:
-        helper = running.process.pid if running.process else running.info()["pid"]
-        for pid in Path(f"/proc/{helper}/task/{helper}/children").read_text().split():
-            with contextlib.suppress(OSError):
-                if b"supervisor.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return int(pid)
-        return None
-
-    return running.until(find, "an unprivileged half")
-
-
-def kill_daemon(running: Running) -> None:
-    """SIGKILL for the unprivileged half; returns when its successor answers."""
-    old = daemon(running)
-    os.kill(old, signal.SIGKILL)
-    running.until(lambda: not alive(old), "reaped")
-    running.until_answering()
 
 
 # ── ends ───────────────────────────────────────────────────────────────────────────────

@@ -152,7 +152,8 @@ class Running:
             if self.process is not None and self.process.poll() is not None:
                 pytest.fail(f"it ended with {self.process.returncode}:\n{self.report()}")
             try:
-                return bool(self.info())
+                # Not a daemon whose helper was killed, and which this one ends.
+                return self.info()["pid"] == self.process.pid if self.process else bool(self.info())
             except RequestError as error:
                 if error.code != "unavailable":
                     pytest.fail(f"{error}\n{self.report()}")

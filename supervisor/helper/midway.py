@@ -1,0 +1,67 @@
+"""What became of a launch whose helper was killed in the middle of it, so that no note says who its processes are.
+
+It has come to rest since, or does in a moment: a process of it that has still something to tell the helper finds its
+socket closed and ends, one that has told all goes on to the program's execve. Which of the two, and who is who, is
+looked up while the container's cgroup is frozen (cgroup-v2.rst, cgroup.freeze); what has not got to its execve is ended, for
+it has done nothing yet. The same run can then be launched again.
+"""
+
+from typing import NamedTuple
+
+from supervisor.helper import notes
+from supervisor.kernel import cgroup
+
+_PATIENCE = 10.0  # seconds for a system call under way to end
+#: What all forks of the helper are called until they execute something (kernel.process.show_as).
+OURS = b"supervisor: helper"
+
+
+class Process(NamedTuple):
+    """One of the cgroup; times as notes.start_time gives them."""
+
+    pid: int
+    parent: int
+    started: int
+    title: bytes
+
+
+def find_out(run: int, leaf: cgroup.Leaf, *, init: bool) -> notes.Note | None:
+    """The note that the launch of `run` had come to deserve; None when it has executed nothing, and then nothing of it
+    is left. `init`: PID 1 is not the service. Raises OSError or KernelError.
+    """
+    if not cgroup.members(leaf):
+        return None
+    cgroup.freeze(leaf, _PATIENCE)
+    found = judge(run, [one for pid in cgroup.members(leaf) if (one := _look(pid))], init=init)
+    if found is None:
+        cgroup.end(leaf.unified)
+    cgroup.thaw(leaf)
+    return found
+
+
+def judge(run: int, members: list[Process], *, init: bool) -> notes.Note | None:
+    """Pure: PID 1 is the one whose parent is elsewhere, the service its first child."""
+    pids = {one.pid for one in members}
+    first = [one for one in members if one.parent not in pids]
+    if len(first) != 1:
+        return None
+    service = first[0]
+    if init:
+        children = [one for one in members if one.parent == service.pid]
+        if not children:
+            return None
+        service = min(children, key=lambda one: (one.started, one.pid))
+    if service.title.rstrip(b"\0") == OURS:
+        return None
+    return notes.Note(run, first[0].pid, service.pid, first[0].started, service.started)
+
+
+def _look(pid: int) -> Process | None:
+    """From proc_pid_stat(5) and proc_pid_cmdline(5); None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return Process(pid, int(fields[1]), int(fields[19]), file.read())
+    except (FileNotFoundError, ProcessLookupError):
+        return None

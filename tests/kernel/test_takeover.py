@@ -1,0 +1,193 @@
+"""Holds of a supervisor whose helper, or both halves, were killed: the next start carries on with the same processes, run
+numbers, delays, exit statuses and lines, as if nothing had been; and whatever it was doing meanwhile is done.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.killing import daemon, gone, helper, holder, kill_both, kill_daemon, kill_helper
+from tests.support.running import Running, Supervise, shell, table
+
+pytestmark = pytest.mark.kernel
+
+FOREVER = "exec sleep 100000"
+KEPT = ("name", "state", "pid", "run", "restarts", "exit", "started_at", "ready", "healthy")
+
+
+def known(running: Running) -> list[dict[str, object]]:
+    return [{key: one[key] for key in KEPT} for one in running.status()]
+
+
+def go(running: Running, name: str, file: str) -> None:
+    """Let a container go on that waits for a line in a FIFO of its own."""
+    Path(f"/proc/{running.of(name)['pid']}/root/tmp/{file}").write_text("go\n")
+
+
+def rewrite(running: Running, containers: dict[str, dict[str, object]]) -> None:
+    head = (running.configs / "all.toml").read_text().partition("[container.")[0]
+    text = [table(f"container.{name}", keys) for name, keys in containers.items()]
+    (running.configs / "all.toml").write_text(head + "\n".join(text))
+
+
+# ── both ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_next_start_knows_everything_that_lives_and_how_what_does_not_ended(supervise: Supervise) -> None:
+    running = supervise({"one": shell(FOREVER), "two": shell(FOREVER), "done": shell("exit 4")})
+    running.state("done", "exited")
+    running.done("restart", "two")
+    before = known(running)
+    kill_both(running)
+    running.start()
+    running.until(lambda: known(running) == before, f"{before}")
+    running.done("restart", "one")
+    assert running.of("one")["run"] == 2
+    assert [record["containers"] for record in running.events("supervisor.adopted")] == [2]
+
+
+def test_what_a_container_says_and_how_it_ends_while_both_are_dead_is_not_lost(supervise: Supervise) -> None:
+    script = "mkfifo /tmp/go; echo ready; read -r go </tmp/go; seq 1 5000; echo oops >&2; exit 7"
+    running = supervise({"one": shell(script)})
+    running.line("one", "ready")
+    pid = running.of("one")["pid"]
+    root = Path(f"/proc/{pid}/root/tmp/go")
+    kill_both(running)
+    root.write_text("go\n")
+    running.until(lambda: gone(pid), "its end")
+    running.start()
+    assert running.state("one", "exited")["exit"]["code"] == 7
+    assert running.lines("one") == ["ready", *map(str, range(1, 5001))]
+    assert running.lines("one", "stderr") == ["oops"]
+    assert [one["seq"] for one in running.logs("one", "stdout")] == list(range(1, 5002))
+
+
+def test_one_who_waits_to_be_restarted_waits_no_longer_than_before(supervise: Supervise) -> None:
+    backoff = {"initial": "1s", "factor": 1000.0, "max": "1h", "jitter": 0.0}
+    running = supervise({"one": shell("exit 1", restart={"policy": "always", "backoff": backoff})})
+    running.state("one", "backoff")
+    kill_both(running)
+    running.start()
+    assert running.state("one", "backoff", run=2)["restarts"] == 1
+    kill_both(running)
+    running.start()
+    now = running.of("one")
+    assert (now["state"], now["run"], now["restarts"]) == ("backoff", 2, 1)
+    assert {one["run"] for one in running.events("container.starting", "one")} == {1, 2}
+
+
+def test_what_is_not_in_the_files_any_more_is_ended_and_leaves_nothing(supervise: Supervise) -> None:
+    running = supervise({"stays": shell(FOREVER), "goes": shell(FOREVER)})
+    stays, goes = running.of("stays")["pid"], running.of("goes")["pid"]
+    kill_both(running)
+    rewrite(running, {"stays": shell(FOREVER)})
+    running.start()
+    assert running.of("stays")["pid"] == stays
+    assert gone(goes)
+    assert [one["name"] for one in running.status()] == ["stays"]
+    running.until(lambda: os.listdir(running.runtime_dir / "containers") == ["stays"], "its FIFOs are gone")
+    assert not [one for one in running.cgroups() if one.name == "goes"]
+
+
+def test_of_two_starts_at_once_one_takes_over_and_the_other_is_refused(supervise: Supervise) -> None:
+    running = supervise({"one": shell(FOREVER)})
+    before = running.of("one")["pid"]
+    kill_both(running)
+    command = [*running.program, "start", f"{running.configs}/"]
+    both = [
+        subprocess.Popen(command, env=running.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    running.until(lambda: any(one.poll() is not None for one in both), "one that gives up")
+    loser, winner = sorted(both, key=lambda one: one.poll() is None)
+    assert loser.stderr
+    with loser.stderr as said:
+        assert b"already running" in said.read()
+    assert loser.returncode == 1
+    assert winner.stderr
+    winner.stderr.close()
+    running.process = winner
+    running.until_answering()
+    assert running.of("one")["pid"] == before
+
+
+# ── the helper ─────────────────────────────────────────────────────────────────────────
+
+
+def test_without_a_helper_output_and_ends_are_recorded_and_status_says_what_to_do(
+    supervise: Supervise,
+) -> None:
+    script = "mkfifo /tmp/go; echo ready; read -r go </tmp/go; echo late; exit 3"
+    running = supervise({"one": shell(script), "two": shell(FOREVER)})
+    running.line("one", "ready")
+    two = running.of("two")["pid"]
+    kill_helper(running)
+    running.event("supervisor.helper_lost")
+    go(running, "one", "go")
+    assert running.state("one", "exited", "failed")["exit"]["code"] == 3
+    assert running.lines("one") == ["ready", "late"]
+    status = running.call("status")
+    assert status.returncode == 0
+    assert "helper is gone" in status.stderr
+    assert json.loads(running.done("status", "--json"))
+    refused = running.call("restart", "two")
+    assert refused.returncode == 3
+    assert "supervisor start" in refused.stderr
+    running.start()
+    assert running.of("two")["pid"] == two
+    assert running.of("one")["exit"]["code"] == 3
+    assert running.call("status").stderr == ""
+    running.done("restart", "two")
+
+
+def test_what_waits_in_a_pipe_outlives_its_readers_and_its_writer_by_the_holder_alone(
+    supervise: Supervise,
+) -> None:
+    running = supervise({"one": shell("mkfifo /tmp/go; echo ready; read -r go </tmp/go; echo late")})
+    running.line("one", "ready")
+    old = holder(running)
+    os.kill(old, signal.SIGKILL)  # another takes its place, and is told what there is
+    running.until(lambda: gone(old), "its end")
+    assert holder(running) != old
+    first, pid = holder(running), running.of("one")["pid"]
+    root = Path(f"/proc/{pid}/root/tmp/go")
+    kill_both(running)
+    root.write_text("go\n")
+    running.until(lambda: gone(pid), "its end")
+    running.start()
+    assert running.result("one") == ["ready", "late"]
+    running.until(lambda: gone(first), "the end of the holder of the helper that was killed")
+
+
+def test_the_holder_has_no_rights_and_nothing_but_the_outputs(supervise: Supervise) -> None:
+    running = supervise({"one": shell(FOREVER)})
+    folder = Path(f"/proc/{holder(running)}")
+    running.until(lambda: len(list((folder / "fd").iterdir())) == 6, "two outputs")
+    text = (folder / "status").read_text()
+    found = {key: value.split() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    assert {found[key][0] for key in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {"0" * 16}
+    targets = {os.readlink(one) for one in (folder / "fd").iterdir()}
+    outputs = {f"{running.runtime_dir}/containers/one/{name}" for name in ("stdout", "stderr")}
+    assert {one for one in targets if not one.startswith("socket:")} == {"/dev/null", *outputs}
+    running.done("stop", "one")
+    running.until(lambda: len(list((folder / "fd").iterdir())) == 4, "none")
+
+
+# ── the daemon ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_daemon_that_dies_again_and_again_is_started_again_and_again_but_later_and_later(
+    supervise: Supervise,
+) -> None:
+    running = supervise({"one": shell(FOREVER)})
+    before = running.of("one")["pid"]
+    for _ in range(5):
+        kill_daemon(running)
+    assert running.of("one")["pid"] == before
+    assert len(running.events("supervisor.started")) == 6
+    assert not gone(daemon(running))
+    assert not gone(helper(running))
