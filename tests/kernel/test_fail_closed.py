@@ -224,6 +224,7 @@ def told(name: str, output: bytes) -> str:
     for link in {os.readlink(file) for file in Path("/proc/self/ns").iterdir()}:
         text = text.replace(f"ns {link}", f"ns {link.partition(':')[0]} of the machine")
     text = re.sub(r"(ns \w+:)\[\d+\]", r"\1 its own", text)
+    text = re.sub(r"dir=/proc/self/fd/\d+", "dir=FD", text)  # the numbers that were free then
     text = re.sub(r"INSTANCE=\d+", "INSTANCE=N", text)
     ids = re.search(r"^ +0 +(\d+) +65536$", text, re.MULTILINE)
     return text.replace(f"{ids[1]:>11}", " IDS").replace(ids[1], "IDS") if ids else text
