@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -37,6 +38,8 @@ from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.monitor.kernel import CgroupMonitor
+from supervisor.probes.ports import Told
+from supervisor.probes.probes import Probes
 from supervisor.ship import carriers
 from supervisor.ship.folders import Folders
 from supervisor.ship.sinks import Sinks
@@ -45,7 +48,19 @@ from supervisor.supervise.farewell import farewell
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
 from supervisor.supervise.ledger import Ledger
-from supervisor.supervise.ports import Ended, Message, NotStarted, Started
+from supervisor.supervise.ports import (
+    BecameReady,
+    Ended,
+    Extended,
+    MainTold,
+    Message,
+    NotStarted,
+    Probed,
+    Started,
+    StatusTold,
+    Unready,
+    WatchdogMissed,
+)
 from supervisor.supervise.reload import Reload
 
 _FDS_FOR_LOGS = 1024
@@ -134,7 +149,10 @@ class _Daemon:
         self.monitor = CgroupMonitor(self._observed, self.configuration.settings.monitor)
         logs = self.configuration.settings.logs.dir
         ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
-        self.fleet = Fleet(self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger)
+        probes = Probes(self.link.probings, self.capture, _told(self._deliver, self.journal), self._report)
+        self.fleet = Fleet(
+            self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger, probes=probes
+        )
         self.fleet.groups.escalate = lambda _why: self.stop.set()
         self.reload = Reload(
             self.configuration, self.fleet, self.link, self.journal,
@@ -144,6 +162,7 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             self.nursery = nursery
             await nursery.start(self.hooks.run)
+            await nursery.start(probes.run)
             await nursery.start(self.fleet.run)
             nursery.start_soon(self.capture.run)
             nursery.start_soon(self.sinks.run)
@@ -242,6 +261,9 @@ class _Daemon:
         spec = self.specs.get(name)
         return spec.output if spec else Output()
 
+    def _deliver(self, message: Message) -> None:
+        self.fleet.deliver(message)
+
     def _spec(self, name: str) -> Container | None:
         return self.specs.get(name)
 
@@ -297,6 +319,24 @@ class _Daemon:
                 )  # fmt: skip
         else:
             self.reload.hear()
+
+
+def _told(deliver: Callable[[Message], None], journal: Journal) -> Told:
+    """What probes find out, delivered."""
+
+    def refused(name: str, run: int, pid: int, uid: int) -> None:
+        journal.record("warning", "notify.refused", name, run, pid=pid, uid=uid)
+
+    return Told(
+        ready=lambda *fields: deliver(BecameReady(*fields)),
+        unready=lambda *fields: deliver(Unready(*fields)),
+        probed=lambda *fields: deliver(Probed(*fields)),
+        missed=lambda *fields: deliver(WatchdogMissed(*fields)),
+        extended=lambda *fields: deliver(Extended(*fields)),
+        status=lambda *fields: deliver(StatusTold(*fields)),
+        main=lambda *fields: deliver(MainTold(*fields)),
+        refused=refused,
+    )
 
 
 def _message(report: Report) -> Message:

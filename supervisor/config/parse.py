@@ -51,7 +51,6 @@ def parse(documents: Sequence[Document], *, cwd: str, runtime_dir: str) -> Confi
     containers: list[Container] = []
     for name, (given, place) in merged.items():
         containers += container.build(name, given, place)
-        unsupported.refuse(unsupported.CONTAINER, given, place)
     known = dict.fromkeys([*merged, *(each.name for each in containers)])
     check_depends(merged, known)
     return Configuration(

@@ -1,5 +1,6 @@
 """Readiness and health: of each type of probe, the one key that says what it looks at."""
 
+import ipaddress
 import re
 import urllib.parse
 import warnings
@@ -38,11 +39,25 @@ def _url(value: object) -> str:
     try:
         parts = urllib.parse.urlsplit(url)
         right = parts.scheme == "http" and parts.hostname and parts.port != 0 and url.isprintable()
+        right = right and url.isascii() and parts.username is None
     except ValueError:
         right = False
     if not right or " " in url:
         raise WrongError(f'{show(url)} is not an http URL (write "http://127.0.0.1:8080/healthz")')
+    _check_host(parts.hostname or "")
     return url
+
+
+def _check_host(host: str) -> None:
+    """Whose name servers would be asked, and which, is no question for a probe of one's own container."""
+    if host == "localhost":
+        return
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise WrongError(
+            f'{show(host)} is a name, and probes look none up (write an address, or "localhost")'
+        ) from None
 
 
 def _address(value: object) -> str:
@@ -50,6 +65,7 @@ def _address(value: object) -> str:
     match = _ADDRESS.fullmatch(address)
     if match is None or not 1 <= int(match[1]) <= 65535:
         raise WrongError(f'{show(address)} is not an address (write "127.0.0.1:5432")')
+    _check_host(address.rpartition(":")[0].strip("[]"))
     return address
 
 
@@ -75,6 +91,10 @@ READY: Keys = {
     **_SUBJECTS,
     "pattern": Key(leaf(_pattern, type="string"), 'of type "log": ready when a line matches'),
     "timeout": Key(leaf(duration_from(0.001), **DURATION), "not ready by then is a failure; default 30s"),
+    "watchdog": Key(
+        leaf(duration_from(0.01), **DURATION),
+        'of type "notify": WATCHDOG=1 has to come as often as this; a longer silence is a failure',
+    ),
 }
 HEALTH: Keys = {
     "type": Key(words(*_HEALTH_TYPES), "how health is probed"),
@@ -96,6 +116,8 @@ READY_SHAPE, HEALTH_SHAPE = table(READY, required=("type",)), table(HEALTH, requ
 
 def build_ready(given: Table, place: Place) -> Ready:
     """A merged table as spec; reports a missing type or subject, or one of another type."""
+    if "watchdog" in given and pick(given, "type", "notify") != "notify":
+        given["watchdog"].place.report('needs type = "notify": its words come over the same socket')
     return Ready(**_with_subject(given, place, "notify"))
 
 

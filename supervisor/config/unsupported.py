@@ -19,12 +19,6 @@ class Refusal(NamedTuple):
     absent: bool = False
 
 
-CONTAINER = (
-    Refusal(
-        "ready", "readiness is not supported yet (leave ready out: a container is ready once exec succeeded)"
-    ),
-    Refusal("health", "health probes are not supported yet (leave health out)"),
-)
 LOGS = (
     Refusal("segment_age", "closing segments by age is not supported yet (leave segment_age out)"),
     Refusal("keep", "dropping old segments is not supported yet (leave keep out)"),

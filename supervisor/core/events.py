@@ -113,6 +113,14 @@ class BecameReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Unready:
+    """It was looked at and is not ready yet; `why` says what was wrong."""
+
+    run: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
     """One health probe ended; `why` says what was wrong."""
 
@@ -150,7 +158,9 @@ class GivenUp:
 
 
 Asked = StartAsked | StopAsked | RestartAsked
-Told = Launched | LaunchFailed | Exited | Vanished | BecameReady | Probed | WatchdogMissed | Extended
+Told = (
+    Launched | LaunchFailed | Exited | Vanished | BecameReady | Unready | Probed | WatchdogMissed | Extended
+)
 Event = Asked | Told | TimerFired | Dependencies | Held | GivenUp
 
 

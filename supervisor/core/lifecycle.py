@@ -40,6 +40,7 @@ from supervisor.core.events import (
     StopAsked,
     TimerFired,
     Told,
+    Unready,
     Vanished,
     WatchdogMissed,
 )
@@ -96,6 +97,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         Exited: Rule(ending.ended, ("backoff", "exited", "failed")),
         Vanished: Rule(ending.ended, ("backoff", "exited", "failed")),
         BecameReady: Rule(starting.become_ready, ("running",)),
+        Unready: Rule(probing.doubt, ("running",)),
         TimerFired: Rule(probing.expire, ("stopping",)),
         Extended: Rule(starting.extend, ("running",)),
         Probed: Rule(probing.probe, ("running", "stopping")),

@@ -9,15 +9,23 @@ Laws:
 from dataclasses import replace
 
 from supervisor.core.ending import fail
-from supervisor.core.events import Probed, TimerFired, WatchdogMissed
+from supervisor.core.events import Probed, TimerFired, Unready, WatchdogMissed
 from supervisor.core.facts import record, uptime
 from supervisor.core.machine import Machine, Moment
 from supervisor.core.starting import Step
 
+_NOT_YET = "not ready yet: "
+
+
+def doubt(machine: Machine, event: Unready, _at: Moment) -> Step:
+    """Shown while it is so; on record only if it stays so."""
+    return (machine if machine.ready else replace(machine, reason=f"{_NOT_YET}{event.why}")), ()
+
 
 def expire(machine: Machine, _event: TimerFired, at: Moment) -> Step:
     assert machine.readiness is not None  # or no timer would run
-    return fail(machine, "readiness", f"not ready in time: {machine.readiness.timeout:g} s", at)
+    why = f": {machine.reason.removeprefix(_NOT_YET)}" if machine.reason else ""
+    return fail(machine, "readiness", f"not ready in time ({machine.readiness.timeout:g} s){why}", at)
 
 
 def probe(machine: Machine, event: Probed, at: Moment) -> Step:
@@ -47,4 +55,5 @@ def _succeeded(machine: Machine) -> Step:
 
 
 def miss(machine: Machine, event: WatchdogMissed, at: Moment) -> Step:
-    return fail(machine, "watchdog", f"no WATCHDOG=1 for {event.seconds:g} s", at)
+    why = f"no WATCHDOG=1 for {event.seconds:g} s" if event.seconds else "it said WATCHDOG=trigger"
+    return fail(machine, "watchdog", why, at)

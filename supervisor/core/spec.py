@@ -83,11 +83,14 @@ class Depends:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """`subject` is the command (exec), url (http), address (tcp) or pattern (log)."""
+    """`subject` is the command (exec), url (http), address (tcp) or pattern (log). `watchdog`, of type "notify"
+    alone, are the seconds within which it says again and again that it is alive (None: it need not).
+    """
 
     type: Literal["notify", "exec", "http", "tcp", "log"]
     subject: str | tuple[str, ...] = ""
     timeout: float = 30.0
+    watchdog: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def become_ready(machine: Machine, _event: BecameReady, at: Moment) -> Step:
 
 
 def _ready(machine: Machine, **fields: float | bool) -> tuple[Machine, Record]:
-    new = replace(machine, ready=True, due=None)
+    new = replace(machine, ready=True, due=None, reason="")
     return new, record(new, "info", "container.ready", **fields)
 
 

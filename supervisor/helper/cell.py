@@ -60,6 +60,7 @@ class Cell:
         self.began = self.launch_ms = 0.0
         self.status = _NO_STATUS
         self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
+        self.probing: dict[str, int] = {}  # kind → who probes it
         self.last: Report | None = None  # repeated to a daemon that comes after the one it was told
 
     @property
@@ -143,6 +144,11 @@ class Cell:
     def _open_files(self) -> None:
         self.files.make()
         self.place.holder.hold(self.launch.name, self.files.outputs)
+        # A word of an earlier run is not taken for one of this.
+        if self.launch.notify:
+            self.files.bind_notify()
+        else:
+            self.files.unbind_notify()
 
     def _become_child(self, report: socket.socket, network: int) -> None:
         try:

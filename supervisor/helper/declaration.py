@@ -22,9 +22,12 @@ class Declaration(NamedTuple):
     unplaced: KernelError | None = None
 
     def same_launch(self, other: "Declaration") -> bool:
-        """Whether a run of it would be the same but for its limits."""
-        mine, theirs = (one.launch._replace(cgroup=(), filter=-1) for one in (self, other))
-        return mine == theirs and self.steps == other.steps
+        """Whether a run of it would be the same but for its limits and how it is looked at."""
+        mine, theirs = (
+            one.launch._replace(cgroup=(), filter=-1, ready=None, health=None, notify="", watchdog=0)
+            for one in (self, other)
+        )
+        return mine == theirs and self.steps.filters == other.steps.filters
 
     def put_in_force(self, run: int) -> Report:
         """Its limits, on a run that lives; the report says so, or why one of them is not."""

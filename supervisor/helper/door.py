@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from supervisor.errors import ProtocolError
-from supervisor.helper.protocol import VISIT_MAX, Report, Visit, decode_visit, encode_report
+from supervisor.helper.asked import VISIT_MAX, Visit, decode_visit
+from supervisor.helper.protocol import Report, encode_report
 
 SOCKET = "exec.sock"
 _PENDING = 32  # clients that have not said yet what they want

@@ -28,7 +28,7 @@ _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
 
 class Entrance(Workplace):
     """`process` is the pidfd of one whose namespaces are entered, `connection` leads to the operator,
-    `ends` are the command's own ends of its three pipes.
+    `ends` are the command's own ends of its three pipes, `heard` the other end where the waiter reads.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Entrance(Workplace):
         self.process = process
         self.connection = connection
         self.ends: tuple[int, ...] = ()
+        self.heard = -1
 
 
 def setns(work: Entrance, names: tuple[str, ...]) -> None:
@@ -53,6 +54,14 @@ def pipes(work: Entrance) -> None:
     inward, outward, errors = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
     work.ends = (inward[0], outward[1], errors[1])
     _hand_over(work, (inward[1], outward[0], errors[0]))
+
+
+def own_pipe(work: Entrance) -> None:
+    """For a probe: an empty stdin, and one pipe for all that it says, whose other end the waiter keeps."""
+    inward, outward = (os.pipe2(os.O_CLOEXEC) for _ in range(2))
+    os.close(inward[1])
+    work.ends = (inward[0], outward[1], os.dup(outward[1]))
+    work.heard = outward[0]
 
 
 def _hand_over(work: Entrance, descriptors: tuple[int, ...]) -> None:

@@ -19,14 +19,14 @@ Operation = Callable[..., None]
 OPERATIONS: dict[str, Operation] = {
     # out of the container's sight
     "shift-time": build.shift_time, "overlay-root": build.overlay_root, "own": hostview.own, "show": hostview.show,
-    "copy": hostview.copy, "tmpfs": build.tmpfs, "bind": build.bind, "show-node": devices.show_node,
+    "copy": hostview.copy, "tmpfs": build.tmpfs, "bind": build.bind, "show-at": build.show_tree, "show-node": devices.show_node,
     "device": devices.device, "network": build.network, "join-network": build.join_network,
     # in it
     "lookup": confine.lookup, "output": confine.output, "become": confine.become,
     "capabilities": confine.capabilities, "workdir": confine.workdir, "filter": confine.filter_calls,
     "await-init": confine.await_init, "exec": confine.execute, "spawn": confine.spawn,
     # into what lives already
-    "setns": entry.setns, "pipes": entry.pipes, "own-session": entry.own_session, "streams": entry.streams,
+    "setns": entry.setns, "pipes": entry.pipes, "own-pipe": entry.own_pipe, "own-session": entry.own_session, "streams": entry.streams,
     "terminal": entry.terminal,
 }  # fmt: skip
 #: Where / is no mount that pivot_root could leave: in a chroot, on an initramfs.

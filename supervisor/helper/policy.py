@@ -9,6 +9,9 @@ container's phase.
     signal   to the service of the named live run, through its pidfd: never a stranger's PID.
     kill     of the container's own cgroup; nothing else is in it.
     remove   of the container's own cgroup and FIFOs, by names that root declared; only at rest.
+    probe    of the named live run: what root declared for it, "ready" or "health", is made in the container with
+             its confinement, one at a time of each kind; "notify" gives the socket where its sd_notify words
+             come. The daemon adds no word to a probe, and learns how it ended.
     reload   has root's own files read again, by a fresh process of root's, from the path that `start` was
              given: the daemon names nothing, and what it says is not part of what is declared. One at a
              time. Whoever asks in vain costs the time of a parse; whoever may use the socket may ask,
@@ -27,6 +30,7 @@ _PHASES = {
     "signal": (LIVE,),
     "kill": (LAUNCHING, LIVE, ENDING),
     "remove": (IDLE,),
+    "probe": (LIVE,),
 }
 
 
@@ -42,6 +46,6 @@ def objection(request: Request, phase: str | None, run: int, retired: bool = Fal
         return f"the container is {phase}"
     if request.do == "launch" and request.run <= run:
         return f"run {request.run} is not after run {run}"
-    if request.do in ("signal", "kill") and request.run != run:
+    if request.do in ("signal", "kill", "probe") and request.run != run:
         return f"run {request.run} is not the present one, {run}"
     return ""

@@ -6,19 +6,15 @@ a capability or a command. Decoding any bytes either gives one of the values bel
 ProtocolError.
 
 Root's own side, `Declared`, comes to the helper from the process that read the files as root,
-through a descriptor; the daemon never sends one. `Visit`, which does name a command, comes from root
-through a socket that the daemon has no part in.
+through a descriptor; the daemon never sends one. What operators ask of the helper is in helper.asked.
 """
 
 import json
-import os
-import re
 from typing import NamedTuple
 
 from supervisor.errors import ProtocolError
 
 MAX = 4096
-VISIT_MAX = 65536
 IDS = 65536  # user and group ids of a container with a user namespace of its own
 _MAX_NAME = 80  # of ASCII: no declared container has a longer one
 _MAX_RUN, _MAX_SIGNAL = 1 << 53, 64
@@ -31,11 +27,14 @@ REQUESTS: dict[str, dict[str, type]] = {
     "signal": {"name": str, "run": int, "signal": int},
     "kill": {"name": str, "run": int},
     "remove": {"name": str},
+    "probe": {"name": str, "run": int, "kind": str},
     "notify": {"state": str},
     "reload": {"apply": bool},
     "exit": {},
 }
 NOTIFY_STATES = frozenset({"READY=1", "STOPPING=1", "WATCHDOG=1"})
+#: What root declares of a container to be looked at.
+PROBES = ("ready", "health", "notify")
 
 
 class Request(NamedTuple):
@@ -45,10 +44,11 @@ class Request(NamedTuple):
     signal: int = 0
     state: str = ""
     apply: bool = False
+    kind: str = ""
 
 
 def decode_request(data: bytes) -> Request:
-    fields = _object(data)
+    fields = decode_object(data)
     do = fields.pop("do", None)
     shape = REQUESTS.get(do) if isinstance(do, str) else None
     if shape is None or fields.keys() != shape.keys():
@@ -63,6 +63,8 @@ def decode_request(data: bytes) -> Request:
         raise ProtocolError("number out of range")
     if request.do == "notify" and request.state not in NOTIFY_STATES:
         raise ProtocolError("unknown state")
+    if request.do == "probe" and request.kind not in PROBES:
+        raise ProtocolError("no such probe")
     return request
 
 
@@ -91,6 +93,16 @@ class Report(NamedTuple):
     unread   path: the files say nothing that could be declared, nothing has changed; a memory file with
              every problem, JSON [[file, line, key, text], …], comes with it where there are any
     visited  name run pid path: the operator whose process is pid runs the command path in it
+    probing  name run path: the probe that path names is under way, and a connection comes with it over which its
+             end is told; of "notify" it is the socket that its sd_notify words come to, from user ids of which
+             `ids` is the first (-1: of the host)
+    probed   name run path: nothing of that probe is left
+
+    Over a probe's connection, once:
+
+    ended    name run code signal path hint: code 0 is well; path is what it said last, hint "timeout", and stage
+             "network" where it was no command
+    refused  name run stage errno path hint: it could not be made
 
     To an operator who asked for a Visit, over exec.sock:
 
@@ -114,6 +126,7 @@ class Report(NamedTuple):
     errno: int = 0
     path: str = ""
     hint: str = ""
+    ids: int = -1
     code: int = -1
     signal: int = -1
 
@@ -134,7 +147,7 @@ def _encode(report: Report) -> bytes:
 
 
 def decode_report(data: bytes) -> Report:
-    fields = _object(data)
+    fields = decode_object(data)
     if not fields.keys() <= _REPORT_TYPES.keys() or "what" not in fields:
         raise ProtocolError("unknown keys")
     for key, value in fields.items():
@@ -143,7 +156,8 @@ def decode_report(data: bytes) -> Report:
     return Report(**fields)
 
 
-def _object(data: bytes, most: int = MAX) -> dict:  # type: ignore[type-arg]  # JSON: checked key by key
+def decode_object(data: bytes, most: int = MAX) -> dict:  # type: ignore[type-arg]  # JSON: checked key by key
+    """What it holds, nothing of it checked yet."""
     if len(data) > most:
         raise ProtocolError(f"message of {len(data)} bytes")
     try:
@@ -153,53 +167,6 @@ def _object(data: bytes, most: int = MAX) -> dict:  # type: ignore[type-arg]  # 
     if type(fields) is not dict:
         raise ProtocolError("not an object")
     return fields
-
-
-# ── operator → helper ──────────────────────────────────────────────────────────────────
-
-_VISIT = {"name": str, "argv": list, "tty": bool, "rows": int, "cols": int, "term": str}
-_TERM = re.compile(r"[A-Za-z0-9._+-]{0,64}")
-
-
-class Visit(NamedTuple):
-    """A command to run in a live container, as its service runs; with `tty` in a terminal of rows and cols,
-    whose kind the variable TERM tells.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    tty: bool = False
-    rows: int = 0
-    cols: int = 0
-    term: str = ""
-
-
-def decode_visit(data: bytes) -> Visit:
-    fields = _object(data, VISIT_MAX)
-    if fields.keys() != _VISIT.keys():
-        raise ProtocolError("wrong keys")
-    for key, kind in _VISIT.items():
-        if type(fields[key]) is not kind:
-            raise ProtocolError(f"{key} has the wrong type")
-    if not (0 <= fields["rows"] < 1 << 16 and 0 <= fields["cols"] < 1 << 16):
-        raise ProtocolError("number out of range")
-    if not _TERM.fullmatch(fields["term"]):
-        raise ProtocolError("term is not the name of a terminal")
-    if not fields["argv"] or not fields["argv"][0] or not all(map(_is_argument, fields["argv"])):
-        raise ProtocolError("argv is not a command")
-    return Visit(**fields | {"argv": tuple(fields["argv"])})
-
-
-def _is_argument(value: object) -> bool:
-    """Whether it can be handed to execve(2)."""
-    try:
-        return isinstance(value, str) and b"\0" not in os.fsencode(value)
-    except UnicodeEncodeError:
-        return False
-
-
-def encode_visit(visit: Visit) -> bytes:
-    return json.dumps(visit._asdict()).encode()
 
 
 # ── root → helper ──────────────────────────────────────────────────────────────────────
@@ -213,6 +180,19 @@ class Bind(NamedTuple):
     options: tuple[str, ...]
 
 
+class Probe(NamedTuple):
+    """How a container is looked at: the command `argv` is run in it, or else `port` of one of `hosts`, which are
+    addresses, is connected to in its network namespace; `says`, unless it is "", is sent then, and an HTTP
+    answer of 2xx or 3xx is well. It ends within `timeout` seconds.
+    """
+
+    timeout: float
+    argv: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    port: int = 0
+    says: str = ""
+
+
 class Launch(NamedTuple):
     """All that is needed to launch one container, frozen by root. Words as in core.spec.Container;
     `cgroup` holds v2 file names and values, `capabilities` is the exact set, `rlimits` are (name,
@@ -220,7 +200,8 @@ class Launch(NamedTuple):
     user namespace of its own), `layer` the folder of a persistent writable layer, `filter` the place of
     its seccomp programs in `Declared.filters` (-1: none), `time_offsets` (clock, nanoseconds); `ambient`
     says that another user than root has the capabilities too, `spawn` that PID 1 may be confined as the service, `shim` that the
-    filter lets it execute our shim.
+    filter lets it execute our shim. `notify` is the folder of its sd_notify socket ("": none), `watchdog` in
+    microseconds how often a word must come there (0: never).
     """
 
     name: str
@@ -247,6 +228,10 @@ class Launch(NamedTuple):
     ambient: bool = True
     spawn: bool = False
     shim: bool = False
+    ready: Probe | None = None
+    health: Probe | None = None
+    notify: str = ""
+    watchdog: int = 0
 
 
 class Origin(NamedTuple):
@@ -291,10 +276,17 @@ def encode_declared(declared: Declared) -> bytes:
 def decode_declared(data: bytes) -> Declared:
     """The inverse of encode_declared; the bytes are root's own, so only their shape is restored."""
     declared = Declared(*_tuples(json.loads(data)))
-    launches = tuple(Launch(*launch) for launch in declared.containers)
     return declared._replace(
-        containers=tuple(one._replace(mounts=tuple(Bind(*bind) for bind in one.mounts)) for one in launches),
+        containers=tuple(_launch(Launch(*fields)) for fields in declared.containers),
         origin=Origin(*declared.origin),
+    )
+
+
+def _launch(one: Launch) -> Launch:
+    return one._replace(
+        mounts=tuple(Bind(*bind) for bind in one.mounts),
+        ready=one.ready and Probe(*one.ready),
+        health=one.health and Probe(*one.health),
     )
 
 

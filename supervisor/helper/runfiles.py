@@ -1,15 +1,19 @@
 """What a run writes to, in a folder of its own: stdout and stderr (FIFOs, held open here so that output
-outlives every reader), exit (written by the init shim).
+outlives every reader), exit (written by the init shim), and for who declares it the socket of sd_notify(3), in a
+folder of its own that the container is shown.
 """
 
 import errno
 import os
+import socket
+from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.kernel import process
 
 #: All that may lie in the folder; "run" is helper.notes'.
 _NAMES = ("stdout", "stderr", "exit", "run", "run.new")
+NOTIFY = "notify"  # the socket, and the folder that it is in
 
 
 class RunFiles:
@@ -52,6 +56,34 @@ class RunFiles:
     def outputs(self) -> tuple[int, int]:
         return self.open["stdout"], self.open["stderr"]
 
+    def bind_notify(self) -> None:
+        """A new socket, of which every word comes with its sender's credentials. Raises KernelError.
+
+        Whoever can reach it may write to it: that is root, and the container. What waited in an older one is gone.
+        """
+        self.unbind_notify()
+        path = f"{self.folder}/{NOTIFY}"
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            os.makedirs(path, 0o755, exist_ok=True)
+            os.chmod(path, 0o755)
+            folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                with suppress(FileNotFoundError):
+                    os.unlink(NOTIFY, dir_fd=folder)
+                made.bind(f"/proc/self/fd/{folder}/{NOTIFY}")  # an address is short
+                os.chmod(NOTIFY, 0o666, dir_fd=folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            made.close()
+            raise KernelError("notify", error.errno or 0, error.filename or path) from None
+        self.open[NOTIFY] = made.detach()
+
+    def unbind_notify(self) -> None:
+        process.close(self.open.pop(NOTIFY, -1))
+
     def recorded(self) -> tuple[int, int] | None:
         """What the shim wrote down, (code, signal), one of them -1; None when it could not."""
         try:
@@ -69,13 +101,12 @@ class RunFiles:
         folder with it. Raises OSError.
         """
         self.close()
-        for name in _NAMES:
-            try:
+        for name in (f"{NOTIFY}/{NOTIFY}", *_NAMES):
+            with suppress(FileNotFoundError):
                 os.unlink(f"{self.folder}/{name}")
-            except FileNotFoundError:
-                continue
-        try:
-            os.rmdir(self.folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
-                raise
+        for folder in (f"{self.folder}/{NOTIFY}", self.folder):
+            try:
+                os.rmdir(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
-from supervisor.helper import policy, visit
+from supervisor.helper import policy, probe, visit
 from supervisor.helper.cell import EVENTS, Cell
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Door
@@ -156,6 +156,9 @@ class Helper:
                 cell.reaped(status)
                 self._watch(cell)
                 return
+            if report := probe.ended(cell, pid):
+                self.daemon.send(report)
+                return
 
     # ── containers ─────────────────────────────────────────────────────────────────────
 
@@ -293,6 +296,8 @@ class Helper:
             cell.signal(request.signal)
         elif request.do == "kill":
             cell.kill()
+        elif request.do == "probe":
+            probe.answer(request, cell, self.daemon)
         else:
             self.daemon.send(self.table.removed(cell))
 

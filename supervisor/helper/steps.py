@@ -15,7 +15,7 @@ before capabilities are; nothing follows them but no_new_privs, workdir, the fil
 
 from typing import NamedTuple
 
-from supervisor.helper.protocol import Bind, Launch, Visit
+from supervisor.helper.protocol import Bind, Launch
 from supervisor.kernel import mounts as m
 
 _SAFE = m.NOSUID | m.NODEV | m.NOEXEC
@@ -88,6 +88,9 @@ MASKED = {
 }  # fmt: skip
 #: Below /proc: shown and never written.
 PROTECTED = ("sys", "sysvipc", "tty")
+#: Where the folder with its sd_notify socket is shown: in a /dev of its own, so whatever its root is. By a folder, a
+#: helper that comes after can put another socket there.
+NOTIFY_FOLDER, NOTIFY_SOCKET = "/dev/supervisor", "notify"
 #: (name, soft, hard) where nothing is declared: what systemd gives a service, and no core dumps.
 DEFAULT_RLIMITS = (
     ("core", 0, 0), ("nofile", 1024, 524288), ("memlock", 8 << 20, 8 << 20), ("msgqueue", 819200, 819200),
@@ -133,6 +136,8 @@ def _inside(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
     steps += _dev(launch, rootless=rootless)
     steps += _network(launch)
     steps += [_declared_mount(bind) for bind in launch.mounts]
+    if launch.notify:
+        steps.append(Step("notify", "show-at", (launch.notify, NOTIFY_FOLDER, _SAFE | m.RDONLY)))
     if launch.no_new_privileges:
         steps.append(Step("mount", "no-setuid"))
     if launch.rootfs == "host" and launch.rootfs_mode == "read-only":
@@ -209,15 +214,25 @@ def _declared_mount(bind: Bind) -> Step:
 def _service(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:
     return (
         Step("session", "session"),
-        *_rlimits(launch),
+        *rlimits(launch),
         Step("user", "output"),
         *confinement(launch, programs),
         *((Step("init", "await-init"),) if _forks(launch) else ()),
-        Step("exec", "spawn" if launch.spawn else "exec", (launch.argv, launch.env)),
+        Step("exec", "spawn" if launch.spawn else "exec", (launch.argv, _environment(launch))),
     )
 
 
-def _rlimits(launch: Launch) -> tuple[Step, ...]:
+def _environment(launch: Launch) -> tuple[tuple[str, str], ...]:
+    """What was declared, and the words of sd_notify(3) and sd_watchdog_enabled(3)."""
+    env = dict(launch.env)
+    if launch.notify:
+        env["NOTIFY_SOCKET"] = f"{NOTIFY_FOLDER}/{NOTIFY_SOCKET}"
+    if launch.watchdog:
+        env["WATCHDOG_USEC"] = str(launch.watchdog)
+    return tuple(env.items())
+
+
+def rlimits(launch: Launch) -> tuple[Step, ...]:
     declared = {limit[0] for limit in launch.rlimits}
     return (
         *(Step("rlimits", "lower-rlimit", limit) for limit in DEFAULT_RLIMITS if limit[0] not in declared),
@@ -243,50 +258,4 @@ def confinement(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]
         Step("no_new_privileges", "no-new-privileges"),
         Step("workdir", "workdir", (launch.workdir,)),
         *filters,
-    )
-
-
-# ── a command in what lives already ────────────────────────────────────────────────────
-
-
-class VisitSteps(NamedTuple):
-    """`visitor` are the helper's child's, on its way in; `command` those of its own child, inside."""
-
-    visitor: tuple[Step, ...]
-    command: tuple[Step, ...]
-
-
-def visiting(launch: Launch, programs: tuple[bytes, ...], visit: Visit) -> VisitSteps:
-    """The container's cgroup and namespaces, then all that its service took before its own execve.
-
-    A terminal is opened by whom the command will be: by nothing that a hostile /dev could misuse.
-    """
-    names = (*launch.namespaces, *(("time",) if launch.time_offsets else ()))
-    taken = confinement(launch, programs)
-    confined = [step.op for step in taken].index("workdir") + 1
-    if visit.tty:
-        env = (
-            *(pair for pair in launch.env if pair[0] != "TERM"),
-            *((("TERM", visit.term),) if visit.term else ()),
-        )
-        terminal: tuple[Step, ...] = (Step("terminal", "terminal", (visit.rows, visit.cols)),)
-    else:
-        env, terminal = launch.env, ()
-    return VisitSteps(
-        (
-            Step("cgroup", "join"),
-            Step("keyring", "keyring"),
-            Step("namespaces", "setns", (names,)),
-            *(() if visit.tty else (Step("streams", "pipes"),)),
-        ),
-        (
-            Step("user", "lookup", (launch.user, launch.groups)),
-            Step("session", "own-session"),
-            *_rlimits(launch),
-            *(() if visit.tty else (Step("streams", "streams"),)),
-            *taken[:confined],
-            *terminal,
-            *taken[confined:],
-            Step("exec", "exec", (visit.argv, env)),
-        ),
     )

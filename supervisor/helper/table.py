@@ -81,7 +81,9 @@ class Table:
 
     def denied(self, request: Request, why: str) -> list[Report]:
         """What is said of a request that is not acted on."""
-        denied = Report("denied", request.name, request.run, path=f"{request.do}: {why}")
+        denied = Report(
+            "denied", request.name, request.run, path=f"{request.do} {request.kind}".rstrip() + f": {why}"
+        )
         if request.do != "launch" or request.name not in self.cells or not self.cells[request.name].retired:
             return [denied]
         # It was asked for before the reload was heard of, and whoever asked waits for what becomes of it.

@@ -9,7 +9,7 @@ cgroup, if not before. What there is to say goes to the operator over the connec
 command holds it until its execve, the waiter until the command has ended. From the operator come
 requests for signals, and by closing the connection a SIGHUP.
 
-Nothing here but `answer` returns to the caller.
+Nothing here but `answer` and its parts that helper.probe shares returns to the caller.
 """
 
 import os
@@ -23,14 +23,15 @@ from typing import NoReturn
 
 from supervisor.errors import KernelError, ProtocolError
 from supervisor.helper import child, policy
+from supervisor.helper.asked import Visit
 from supervisor.helper.cell import Cell
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Guest, deny
 from supervisor.helper.entry import Entrance
+from supervisor.helper.inward import VisitSteps, visiting
 from supervisor.helper.operations import prepare
-from supervisor.helper.protocol import MAX, Report, Visit, decode_request, encode_report
+from supervisor.helper.protocol import MAX, Report, decode_request, encode_report
 from supervisor.helper.refusals import failure_of, refusal
-from supervisor.helper.steps import VisitSteps, visiting
 from supervisor.kernel import caps, cgroup, process
 
 _WHY_NOT = {
@@ -58,7 +59,7 @@ def answer(guest: Guest | None, declared: Mapping[str, Cell], daemon: Daemon, *,
             try:
                 _fork(cell, connection, visit)
             except (KernelError, OSError) as error:
-                _tell(connection, refusal(visit.name, cell.run, failure_of(error)))
+                tell(connection, refusal(visit.name, cell.run, failure_of(error)))
                 process.unblock_signals()  # which may be what failed
             else:
                 command = visit.argv[0][:_LOGGED]
@@ -84,18 +85,18 @@ def _visitor(cell: Cell, connection: socket.socket, visit: Visit) -> NoReturn:
     steps, site = visiting(cell.launch, cell.declaration.steps.filters, visit), cell.declaration.site
     try:
         connection.setblocking(True)
-        work = _entrance(cell, connection)
-        _let_go(work)
+        work = entrance(cell, connection)
+        let_go(work)
         child.take(work, prepare(steps.visitor, site))
         pid = os.fork()
     except BaseException as error:
-        _fail(cell, connection, "fork", error)
+        fail(cell, connection, "fork", error)
     if pid == 0:
-        _command(cell, work, steps, connection)
+        command(cell, work, steps, connection)
     _wait(cell, pid, connection)
 
 
-def _entrance(cell: Cell, connection: socket.socket) -> Entrance:
+def entrance(cell: Cell, connection: socket.socket) -> Entrance:
     """By PID 1, which is ours where the container has our init. Without root its namespaces are not for us
     to enter: it has our memory, which belongs to the user's own namespace outside.
     """
@@ -109,34 +110,34 @@ def _entrance(cell: Cell, connection: socket.socket) -> Entrance:
     )  # fmt: skip
 
 
-def _let_go(work: Entrance) -> None:
+def let_go(work: Entrance, *more: int) -> None:
     """As at a launch: nothing of the helper's comes along, and nothing is imported any more."""
     process.set_undumpable()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for number in range(3):
         os.dup2(null, number)
-    process.close_all_but({work.connection, work.process, work.userns})
+    process.close_all_but({work.connection, work.process, work.userns, *more})
     sys.meta_path.clear()
     sys.path.clear()
 
 
-def _command(cell: Cell, work: Entrance, steps: VisitSteps, connection: socket.socket) -> NoReturn:
+def command(cell: Cell, work: Entrance, steps: VisitSteps, connection: socket.socket) -> NoReturn:
     try:
         process.leave_signals()
         child.take(work, prepare(steps.command, cell.declaration.site))
     except BaseException as error:
-        _fail(cell, connection, "exec", error)
+        fail(cell, connection, "exec", error)
     os._exit(child.FAILED)
 
 
-def _fail(cell: Cell, connection: socket.socket, stage: str, error: BaseException) -> NoReturn:
+def fail(cell: Cell, connection: socket.socket, stage: str, error: BaseException) -> NoReturn:
     try:
-        _tell(connection, refusal(cell.launch.name, cell.run, child.failure_of(stage, error)))
+        tell(connection, refusal(cell.launch.name, cell.run, child.failure_of(stage, error)))
     finally:
         os._exit(child.FAILED)
 
 
-def _tell(connection: socket.socket, report: Report) -> None:
+def tell(connection: socket.socket, report: Report) -> None:
     with suppress(OSError):  # it has gone
         connection.send(encode_report(report))
 
@@ -169,7 +170,7 @@ def _wait(cell: Cell, command: int, connection: socket.socket) -> NoReturn:
         _, status = os.waitpid(command, 0)
         code = os.waitstatus_to_exitcode(status)
         signalled, code = (-code, -1) if code < 0 else (-1, code)
-        _tell(connection, Report("ended", cell.launch.name, cell.run, code=code, signal=signalled))
+        tell(connection, Report("ended", cell.launch.name, cell.run, code=code, signal=signalled))
     except BaseException:
         _signal(command, signal.SIGKILL)  # nobody attends it
     finally:

@@ -19,6 +19,7 @@ import trio
 from supervisor.errors import ConfigError, HelperError, Problem
 from supervisor.helper.protocol import MAX, Report, Request, decode_report, encode_request
 from supervisor.launcher.hints import hint
+from supervisor.launcher.probing import Probings
 
 __all__ = ["Link", "Read", "Report"]
 
@@ -48,6 +49,7 @@ class Link:
         self._reading = trio.Lock()
         # Where the helper is slower than we are the socket fills up, and trio lets one task wait for room in it.
         self._sending = trio.Lock()
+        self.probings = Probings(self._send)
         self._files: trio.Event | None = None  # that root's files have been read, or not
         self._read = Read(limits={})
         self._lost = False
@@ -120,6 +122,8 @@ class Link:
             if not data:
                 break
             report = decode_report(data)
+            if self.probings.hear(report, extra):
+                continue
             if report.what in ("read", "unread", "limits") or report.path.startswith("reload: "):
                 self._note_files(report, extra)
             else:
@@ -136,6 +140,7 @@ class Link:
         self._lost = True
         for event in self._removals.values():
             event.set()  # nobody is left to remove anything; the next start does
+        self.probings.lose()
         if self._files is not None:
             self._files.set()
 

@@ -101,6 +101,7 @@ def _launches(
             ids=ids.get(container.name, -1),
             layers=layers(settings.state_dir),
             filter_at=distinct.index(programs) if programs else -1,
+            runtime_dir=settings.runtime_dir,
         )
 
     return tuple(launch(container) for container in configuration.containers)

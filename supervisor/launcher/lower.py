@@ -2,6 +2,7 @@
 
 from supervisor.core.spec import Container
 from supervisor.helper.protocol import Bind, Launch
+from supervisor.launcher.probes import lower_health, lower_ready
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: What a container may do that has a user namespace of its own and does not say.
@@ -10,10 +11,13 @@ PRIVATE_CAPABILITIES = (
 )  # fmt: skip
 
 
-def lower(container: Container, *, ids: int = -1, layers: str = "", filter_at: int = -1) -> Launch:
+def lower(
+    container: Container, *, ids: int = -1, layers: str = "", filter_at: int = -1, runtime_dir: str = ""
+) -> Launch:
     """`ids` is the first of its own ids on the host, `layers` the folder of persistent layers, `filter_at`
-    the place of its seccomp programs in what is declared.
+    the place of its seccomp programs in what is declared, `runtime_dir` is what the files of its runs are in.
     """
+    notifies = container.ready is not None and container.ready.type == "notify"
     return Launch(
         name=container.name,
         argv=container.command,
@@ -39,6 +43,10 @@ def lower(container: Container, *, ids: int = -1, layers: str = "", filter_at: i
         # Limits that were declared are for the service alone.
         spawn=container.init and not container.rlimits and _known(container.seccomp),
         shim=_known(container.seccomp),
+        ready=lower_ready(container.ready),
+        health=lower_health(container.health),
+        notify=f"{runtime_dir}/containers/{container.name}/notify" if notifies else "",
+        watchdog=round(container.ready.watchdog * 1e6) if container.ready and container.ready.watchdog else 0,
         time_offsets=tuple((clock, round(shift * 1e9)) for clock, shift in container.time_offsets),
     )
 

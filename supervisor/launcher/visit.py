@@ -8,16 +8,8 @@ import socket
 from contextlib import suppress
 
 from supervisor.errors import RequestError
-from supervisor.helper.protocol import (
-    MAX,
-    VISIT_MAX,
-    Report,
-    Request,
-    Visit,
-    decode_report,
-    encode_request,
-    encode_visit,
-)
+from supervisor.helper.asked import VISIT_MAX, Visit, encode_visit
+from supervisor.helper.protocol import MAX, Report, Request, decode_report, encode_request
 
 __all__ = ["Report", "Visit", "Visitor"]
 

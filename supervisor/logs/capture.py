@@ -62,6 +62,7 @@ class Capture:
         self._by_fd: dict[int, Fifo] = {}
         self._ready: deque[Fifo] = deque()
         self._queued: set[Fifo] = set()
+        self._listeners: dict[str, Callable[[str, bytes], None]] = {}
         self._paused: dict[Fifo, None] = {}  # in the order in which they are tried again
 
     def recover(self) -> None:
@@ -117,6 +118,13 @@ class Capture:
                 self._ready.remove(fifo)
             self._unpause(fifo)
             fifo.close()
+
+    def listen(self, name: str, hear: Callable[[str, bytes], None]) -> None:
+        """From now on `hear` gets each stream's name and bytes, once they are on record. It must not raise."""
+        self._listeners[name] = hear
+
+    def listen_no_more(self, name: str) -> None:
+        self._listeners.pop(name, None)
 
     def waiting(self, name: str) -> int:
         return sum(fifo.waiting() for fifo in self._fifos.get(name, ()) if fifo in self._paused)
@@ -192,6 +200,8 @@ class Capture:
         seq, fifo.seq = fifo.seq, None  # to be looked up again should this fail
         self._committer.commit(fifo, batch, ts)
         fifo.seq = seq + batch.count
+        if hear := self._listeners.get(fifo.source.container):
+            hear(fifo.source.stream, chunk[: batch.consumed])
         return True
 
     def _pause(self, fifo: Fifo, error: OSError) -> None:

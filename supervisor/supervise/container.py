@@ -42,11 +42,13 @@ from supervisor.supervise.ports import (
     Cgroup,
     Ended,
     Extended,
+    MainTold,
     NotStarted,
     Probed,
     Reading,
     Started,
     StatusTold,
+    Unready,
     WatchdogMissed,
 )
 
@@ -62,6 +64,7 @@ class Keeper:
         self.spec, self.name = spec, spec.name
         self.machine = Machine(spec.restart, spec.stop, readiness=spec.ready, health=spec.health)
         self.status_text = ""
+        self.main_pid: int | None = None  # as the service tells it
         self.reading = Reading()  # the last of the latest run
         self.memory = Memory()
         self.redeclared = trio.Event()  # replaced each time it is set
@@ -143,7 +146,9 @@ class Keeper:
                 await self._ended(item)
             case StatusTold(_, run, text):
                 self.status_text = text if run == self.machine.run else self.status_text
-            case BecameReady() | Probed() | WatchdogMissed() | Extended():
+            case MainTold(_, run, pid):
+                self.main_pid = pid if run == self.machine.run else self.main_pid
+            case BecameReady() | Unready() | Probed() | WatchdogMissed() | Extended():
                 self._step(HEARD[type(item)](item))
             case TimerFired(serial) if wait := self._brake(serial):
                 self._decide(Held(wait))
@@ -226,9 +231,9 @@ class Keeper:
             before, self.machine, event, effects, now=now, wall=self._ports.wall(), reading=self.reading
         )
         if self.machine.run != before.run:
-            self.reading, self.status_text = Reading(), ""
-        if before.state == "running" and self.machine.state != "running":
-            self._deeds.probe_no_more()
+            self.reading, self.status_text, self.main_pid = Reading(), "", None
+        if before.state in {"running", "stopping"} and self.machine.state != before.state:
+            self._deeds.probe_no_more(self.machine)
         if effects or replace(self.machine, unmet=before.unmet) != before:
             self._save(now)
         self._judge()

@@ -97,9 +97,11 @@ class Deeds:
             with self.guard("probing it"):
                 self._ports.probes.attach(spec, machine.run, machine.pid, self.cgroup, machine.ready)
 
-    def probe_no_more(self) -> None:
+    def probe_no_more(self, machine: Machine) -> None:
+        """It has left the state in which it is probed."""
+        probes = self._ports.probes
         with self.guard("ending its probes"):
-            self._ports.probes.detach(self._name)
+            (probes.ending if machine.state == "stopping" else probes.detach)(self._name)
 
     # ── what goes wrong ────────────────────────────────────────────────────────────────
 

@@ -10,11 +10,12 @@ import trio
 from supervisor.core import events
 from supervisor.core.events import Event, TimerFired
 from supervisor.supervise.ask import Ask
-from supervisor.supervise.ports import BecameReady, Extended, Message, Probed, WatchdogMissed
+from supervisor.supervise.ports import BecameReady, Extended, Message, Probed, Unready, WatchdogMissed
 
 #: What probes say, in the words of the machine.
 HEARD: dict[type, Callable[[Any], Event]] = {
     BecameReady: lambda told: events.BecameReady(told.run),
+    Unready: lambda told: events.Unready(told.run, told.why),
     Probed: lambda told: events.Probed(told.run, told.ok, told.why),
     WatchdogMissed: lambda told: events.WatchdogMissed(told.run, told.seconds),
     Extended: lambda told: events.Extended(told.run, told.seconds),

@@ -21,6 +21,7 @@ __all__ = [
     "Json",
     "Kernel",
     "Launcher",
+    "MainTold",
     "Message",
     "NoProbes",
     "NotStarted",
@@ -30,6 +31,7 @@ __all__ = [
     "Reading",
     "Started",
     "StatusTold",
+    "Unready",
     "WatchdogMissed",
 ]
 
@@ -81,6 +83,15 @@ class BecameReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Unready:
+    """The probes say: this run is not ready yet, and `why`."""
+
+    name: str
+    run: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
     """The probes say: one health probe ended. `why` says what was wrong, "" when `ok`.
 
@@ -122,7 +133,27 @@ class StatusTold:
     text: str
 
 
-Message = Started | NotStarted | Ended | BecameReady | Probed | WatchdogMissed | Extended | StatusTold
+@dataclass(frozen=True, slots=True)
+class MainTold:
+    """The probes say: MAINPID. `pid` is in our PID namespace, and of a process of the container."""
+
+    name: str
+    run: int
+    pid: int
+
+
+Message = (
+    Started
+    | NotStarted
+    | Ended
+    | BecameReady
+    | Unready
+    | Probed
+    | WatchdogMissed
+    | Extended
+    | StatusTold
+    | MainTold
+)
 
 
 class Probes(Protocol):
@@ -131,7 +162,7 @@ class Probes(Protocol):
     For who implements it: answers come back through Fleet.deliver(), from tasks of your own (a `run()` that
     daemon.py starts in its nursery); one about a run that is over is ignored, so nothing need be
     exact there. Timeouts of one health probe are yours (Health.timeout, Health.interval), and so is
-    the watchdog's; Ready.timeout is the machine's. Neither method waits nor raises.
+    the watchdog's; Ready.timeout is the machine's. No method waits or raises.
     """
 
     def attach(self, spec: Container, run: int, pid: int, cgroup: Cgroup | None, ready: bool) -> None:
@@ -140,8 +171,11 @@ class Probes(Protocol):
         after a reload: go on with the new spec.
         """
 
+    def ending(self, name: str) -> None:
+        """The run's end is under way: probe it no more, but hear what it has to say (EXTEND_TIMEOUT_USEC)."""
+
     def detach(self, name: str) -> None:
-        """The run is ending or over: end every probe of it. Also called for a container without any."""
+        """The run is over: end all of it. Also called for a container without any."""
 
 
 class NoProbes:
@@ -149,6 +183,9 @@ class NoProbes:
 
     def attach(self, spec: Container, run: int, pid: int, cgroup: Cgroup | None, ready: bool) -> None:
         """Nothing to begin."""
+
+    def ending(self, name: str) -> None:
+        """Nothing to end."""
 
     def detach(self, name: str) -> None:
         """Nothing to end."""

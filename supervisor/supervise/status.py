@@ -36,7 +36,7 @@ def status(keeper: Keeper, latest: Reading | None, waiting: int, now: float) -> 
         if machine.state == "waiting"
         else [],
         "status_text": keeper.status_text,
-        "pid": machine.pid,
+        "pid": (keeper.main_pid or machine.pid) if machine.state in LIVE else machine.pid,
         "run": machine.run,
         "restarts": machine.restarts,
         "started_at": rfc3339(keeper.memory.began),

@@ -28,6 +28,7 @@ SPARE = 1 << 20  # bytes that an allocator may hold on to
 Play = Callable[..., Played]
 
 FOR_EVER = job("/bin/sleep", "1000000")
+PROBED = {"health": {"type": "exec", "command": ["/bin/sleep", "1000000"], "timeout": "1h"}}
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_ten_thousand_messages_are_each_refused_and_nothing_changes(
 ACTED_ON = {
     "idle": {("launch", 1): "started", ("remove", 0): "removed"},
     "launching": {("kill", 0): "refused"},
-    "live": {("signal", 0): "ended", ("kill", 0): "ended"},
+    "live": {("probe", 0): "probed", ("signal", 0): "ended", ("kill", 0): "ended"},
 }
 
 
@@ -114,22 +115,22 @@ def in_phase(play: Played, phase: str) -> None:
 def test_a_request_is_acted_on_in_its_phase_and_with_its_run_or_refused(
     played: Play, stranger: subprocess.Popen[bytes], phase: str
 ) -> None:
-    play = played({"live": FOR_EVER, "other": FOR_EVER})
+    play = played({"live": FOR_EVER | PROBED, "other": FOR_EVER})
     pid = alive(play, "other")["other"]
     in_phase(play, phase)
     run = play.runs["live"]
     for shift in (-1, 0, 1, 1000):
-        for do in ("launch", "signal", "kill", "remove"):
+        for do in ("launch", "signal", "kill", "remove", "probe"):
             if (do, min(shift, 1)) in ACTED_ON[phase] or (do == "remove" and phase == "idle"):
                 continue
-            play.ask(Request(do, "live", run + shift, signal=signal.SIGKILL))
+            play.ask(Request(do, "live", run + shift, signal=signal.SIGKILL, kind="health"))
             assert play.hear().what == "denied", (do, shift)
     for (do, shift), what in ACTED_ON[phase].items():
-        if play.heard[-1].what != "denied":  # it is no longer there
+        if play.heard[-1].what not in {"denied", "probed"}:  # it is no longer there
             in_phase(play, phase)
         run = play.runs["live"] + shift
-        play.ask(Request(do, "live", run, signal=signal.SIGKILL))
-        report = play.until("started", "refused", "ended", "removed", "denied")
+        play.ask(Request(do, "live", run, signal=signal.SIGKILL, kind="health"))
+        report = play.until("started", "refused", "ended", "removed", "probed", "denied")
         assert (report.what, report.name) == (what, "live"), (do, report)
         if do == "launch":
             play.runs["live"] = run
@@ -175,6 +176,25 @@ def test_a_daemon_that_reads_no_answer_is_not_heard_and_ends_of_runs_are_seen_al
     assert sorted(reports) == ["denied"] * sent + ["ended"]
     assert play.launch("live") == 2
     assert play.until("started").run == 2
+
+
+def test_a_flood_of_probes_is_one_probe_that_leaves_nothing(played: Play) -> None:
+    play = played({"live": FOR_EVER | PROBED})
+    alive(play, "live")
+    before = descriptors(play.pid)
+    request = Request("probe", "live", play.runs["live"], kind="health")
+    answers = {"probing": 0, "probed": 0, "denied": 0}
+    for number in range(300):
+        play.ask(request)
+        while answers["probing"] + answers["denied"] <= number:
+            report = play.hear()
+            answers[report.what] += 1
+            assert report.what != "denied" or report.path == "probe health: one is under way"
+    while answers["probed"] < answers["probing"]:
+        answers[play.hear().what] += 1
+    until(lambda: not list(play.leaf("live").glob("probe-*")), "nothing of it is left")
+    until(lambda: descriptors(play.pid) == before, "no descriptor of it is left")
+    assert len((play.leaf("live") / "cgroup.procs").read_text().split()) == 2  # init and service
 
 
 def test_a_flood_of_words_for_the_service_manager_that_nobody_reads_does_not_block(

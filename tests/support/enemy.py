@@ -30,6 +30,12 @@ def sound(dice: random.Random) -> dict[str, Any]:
             {"do": "kill", "name": name, "run": run},
             {"do": "remove", "name": name},
             {"do": "notify", "state": "READY=1"},
+            {
+                "do": "probe",
+                "name": name,
+                "run": run,
+                "kind": dice.choice(["ready", "health", "notify", "exec"]),
+            },
             {"do": "reload", "apply": dice.choice([True, False])},
             {"do": "exit"},
         ]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from supervisor.helper.protocol import VISIT_MAX, Report, decode_visit, encode_report
+from supervisor.helper.asked import VISIT_MAX, decode_visit
+from supervisor.helper.protocol import Report, encode_report
 
 
 class Helper:

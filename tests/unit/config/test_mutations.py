@@ -64,7 +64,7 @@ VALID: dict[str, Any] = {
             "ready": {"type": "log", "pattern": "x+", "timeout": "1s"},
             "health": {
                 "type": "http",
-                "url": "http://a:1/",
+                "url": "http://127.0.0.1:1/",
                 "interval": "1s",
                 "retries": 3,
                 "action": "none",

@@ -10,8 +10,6 @@ from supervisor.errors import ConfigError
 WEB = '[container.web]\nrootfs = "host"\nuserns = "host"\ncommand = ["/bin/true"]\n'
 
 REFUSED = [
-    ("ready.type = 'notify'", 5, "container.web.ready"),
-    ("health = { type = 'exec', command = ['/bin/true'] }", 5, "container.web.health"),
     ("[supervisor.logs]\nsegment_age = '1h'", 6, "supervisor.logs.segment_age"),
     ("[supervisor.logs]\nkeep = '1GiB'", 6, "supervisor.logs.keep"),
     ("[supervisor.logs]\ncompress = 'zstd'", 6, "supervisor.logs.compress"),
@@ -24,6 +22,8 @@ ACCEPTED = [
     "[supervisor.logs]\ncompress = 'none'",
     "[supervisor.logs]\nsegment = '1MiB'",
     "seccomp = 'default'",
+    "ready = { type = 'notify', watchdog = '10s' }",
+    "health = { type = 'exec', command = ['/bin/true'] }",
     "[group.app]\nmembers = ['web']\nlimit = { failures = 3, within = '1m' }\nescalate = 'stop-supervisor'",
     "depends.after = ['db']\n" + WEB.replace("web", "db"),
     "depends = { after = { db = 'succeeded' }, requires = ['db'] }\n" + WEB.replace("web", "db"),

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.errors import ProtocolError
-from supervisor.helper import protocol
-from supervisor.helper.protocol import Bind, Declared, Launch, Report, Request, Visit
+from supervisor.helper import asked, protocol
+from supervisor.helper.asked import Visit
+from supervisor.helper.protocol import Bind, Declared, Launch, Report, Request
 
 NAMES = st.text("abcdefgh0123456789_-.", min_size=1, max_size=63)
 RUNS = st.integers(0, 2**53 - 1)
@@ -158,25 +159,25 @@ VISIT = {"name": "web", "argv": ["sh"], "tty": True, "rows": 1, "cols": 2, "term
 
 @given(VISITS)
 def test_a_visit_survives_the_way_to_the_helper(visit: Visit) -> None:
-    assert protocol.decode_visit(protocol.encode_visit(visit)) == visit
+    assert asked.decode_visit(asked.encode_visit(visit)) == visit
 
 
 def test_an_argument_that_is_no_text_survives_it_too() -> None:
     visit = Visit("web", ("cat", os.fsdecode(b"/tmp/\xff\xfe")))
-    assert protocol.decode_visit(protocol.encode_visit(visit)) == visit
+    assert asked.decode_visit(asked.encode_visit(visit)) == visit
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_visit_or_a_protocol_error(data: bytes) -> None:
     with contextlib.suppress(ProtocolError):
-        protocol.decode_visit(data)
+        asked.decode_visit(data)
 
 
 @given(st.fixed_dictionaries({}, optional={key: JSON | st.just(value) for key, value in VISIT.items()}), JSON)
 def test_any_object_is_a_sound_visit_or_a_protocol_error(fields: dict[str, object], more: object) -> None:
     for candidate in (fields, VISIT | fields, VISIT | {"uid": more}):
         try:
-            visit = protocol.decode_visit(json.dumps(candidate).encode())
+            visit = asked.decode_visit(json.dumps(candidate).encode())
         except ProtocolError:
             continue
         assert candidate.keys() == VISIT.keys()
@@ -207,5 +208,5 @@ def test_any_object_is_a_sound_visit_or_a_protocol_error(fields: dict[str, objec
 )
 def test_a_visit_that_is_not_exactly_one_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
-        protocol.decode_visit(json.dumps(VISIT | wrong).encode())
-    assert protocol.decode_visit(json.dumps(VISIT).encode()).argv == ("sh",)
+        asked.decode_visit(json.dumps(VISIT | wrong).encode())
+    assert asked.decode_visit(json.dumps(VISIT).encode()).argv == ("sh",)

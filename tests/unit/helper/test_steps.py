@@ -3,10 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervisor.helper.asked import Visit
+from supervisor.helper.inward import visiting
 from supervisor.helper.operations import prepare, prepare_launch
 from supervisor.helper.programs import Site
-from supervisor.helper.protocol import Bind, Launch, Visit
-from supervisor.helper.steps import Step, plan, visiting
+from supervisor.helper.protocol import Bind, Launch
+from supervisor.helper.steps import Step, plan
 from supervisor.kernel import mounts
 
 WORDS = st.sampled_from([*mounts.SET, *mounts.CLEAR, "size=65536", "mode=755"])
