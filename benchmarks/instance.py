@@ -21,6 +21,8 @@ from benchmarks import proc
 from supervisor.api.call import Call
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+#: Of a root directory: what runtimes mount over, and one for programs.
+ROOT_FOLDERS = ("bin", "dev", "etc", "proc", "sys", "tmp")
 _SETTINGS = """
 [supervisor]
 runtime_dir = "{runtime_dir}"
@@ -114,7 +116,7 @@ def instance(tables: str, *, started: bool = True, root: bool = False) -> Iterat
 
 def make_root(folder: str) -> None:
     """A root directory with a static busybox, and the folders that runtimes mount over."""
-    for name in ("bin", "dev", "etc", "proc", "sys", "tmp"):
+    for name in ROOT_FOLDERS:
         os.makedirs(f"{folder}/{name}")
     busybox = subprocess.run(
         [f"{PROJECT}/tests/setup", "busybox"], check=True, capture_output=True, text=True

@@ -40,3 +40,24 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    new = [pid]
+    while new:
+        try:
+            below = children(new.pop())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found += below
+        new += below
+    return found
+
+
+def executable(pid: int) -> str:
+    """The path of its program; "" when it is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""

@@ -15,13 +15,11 @@ import select
 import signal
 import socket
 import time
-from typing import NamedTuple
 
 from supervisor.errors import KernelError
 from supervisor.helper import child, midway, notes, policy
 from supervisor.helper.declaration import Declaration
-from supervisor.helper.holder import Holder
-from supervisor.helper.network import Spare
+from supervisor.helper.place import Place
 from supervisor.helper.protocol import IDS, Launch, Report
 from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
 from supervisor.helper.runfiles import RunFiles
@@ -30,20 +28,6 @@ from supervisor.kernel import cgroup, namespaces, process
 
 _NO_STATUS = (-1, -1)
 _LONGEST = 1 << 14  # bytes of what a launch's process says: a path of 1024 characters takes 12 each in JSON
-
-
-class Place(NamedTuple):
-    """Where launches happen: the folders and accounts every container shares. `mountpoint` is an empty
-    folder that each new root is mounted over, in its own mount namespace.
-    """
-
-    containers: str
-    mountpoint: str
-    gid: int
-    rootless: bool
-    spare: Spare
-    shim: int
-    holder: Holder
 
 
 class Cell:
@@ -118,7 +102,7 @@ class Cell:
             self.killed = False
         cgroup.make(self.leaf, self.declaration.limits)
         self._open_files()
-        os.ftruncate(self.files.open["exit"], 0)
+        self.files.begin()
         notes.begin(self.files.folder, run)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, IDS)
@@ -154,9 +138,7 @@ class Cell:
         try:
             files = self.files.open
             shim = self.place.shim if self.launch.shim else -1
-            fds = child.Descriptors(
-                report.fileno(), files["stdout-in"], files["stderr-in"], files["exit"], shim
-            )
+            fds = child.Descriptors(report.fileno(), files["stdout"], files["stderr"], files["exit"], shim)
             work = Workplace(
                 self.place.mountpoint, self.leaf,
                 ids=self.launch.ids, userns=self.userns, network=network, rootless=self.place.rootless,
@@ -208,6 +190,7 @@ class Cell:
         if self.report:
             process.close(self.report.detach())
         self.report = None
+        self.files.begun()
 
     def alive(self, *, adopted: bool = False) -> Report:
         return Report(
@@ -220,16 +203,14 @@ class Cell:
     def reaped(self, status: int) -> None:
         """PID 1 is gone. What the shim recorded is exact; without it, its own status is the service's."""
         self.init = 0
-        self.status = self.files.recorded() or (
-            (-1, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), -1)
-        )
+        self.status = (-1, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), -1)
         if self.phase == policy.LIVE:
             self.end()
 
     def vanished(self) -> None:
         """PID 1 of a run that another helper launched is gone: only the shim can say how."""
         self.init = 0
-        self.status = self.files.recorded() or (-1, signal.SIGKILL)
+        self.status = (-1, signal.SIGKILL)
         self.end()
 
     def end(self) -> None:
@@ -250,7 +231,10 @@ class Cell:
             populated = False
         if populated:
             self.kill()
-        return not self.init and not populated
+        if self.init or populated:
+            return False
+        self.status = self.files.recorded() or self.status
+        return True
 
     def finish(self) -> Report:
         """Nothing of the run is left: let go of it and say how it went."""

@@ -32,7 +32,9 @@ OPERATIONS: dict[str, Operation] = {
 #: Where / is no mount that pivot_root could leave: in a chroot, on an initramfs.
 ELSEWHERE: dict[str, Operation] = {"private": build.private, "enter": build.enter}
 
-_spelled: dict[tuple[str, tuple[Any, ...]], Program] = {}
+#: What a container alone has: its cgroups, its ids, its name.
+OWN = frozenset({"join", "own-ids", "hostname"})
+_spelled: dict[tuple[str, tuple[Any, ...], Site | None], Program] = {}
 
 
 class Task(NamedTuple):
@@ -81,9 +83,12 @@ def _carry_out(work: Workplace, program: Program) -> None:
 
 
 def _program(step: Step, site: Site) -> Program:
-    if step.op in PROGRAMS:
+    """Spelled out once for all containers, but for what is one container's own: a thousand of them share their pages."""
+    if step.op in OWN:
         return PROGRAMS[step.op](site, *step.args)
-    key = (step.op, step.args)
-    if key not in _spelled:  # once for all containers
-        _spelled[key] = SHARED[step.op](*step.args)
+    common = site._replace(folders=(), ids=min(site.ids, 0)) if step.op in PROGRAMS else None
+    key = (step.op, step.args, common)
+    if key not in _spelled:
+        first = (common,) if common else ()
+        _spelled[key] = (PROGRAMS if common else SHARED)[step.op](*first, *step.args)
     return _spelled[key]

@@ -17,9 +17,7 @@ NOTIFY = "notify"  # the socket, and the folder that it is in
 
 
 class RunFiles:
-    """Descriptors by name: "stdout" and "stderr" are the reader's ends, "stdout-in" and "stderr-in" the
-    container's.
-    """
+    """`open` has descriptors by name: "stdout" and "stderr" while there is anything, "exit" during a launch."""
 
     def __init__(self, folder: str, gid: int) -> None:
         self.folder = folder
@@ -43,13 +41,16 @@ class RunFiles:
             path = f"{self.folder}/{name}"
             if not os.path.exists(path):
                 os.mkfifo(path, 0o600)
-            self.open[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            # The container's end: blocking, and read-write, so that with helper and daemon both
+            # dead output waits in the pipe instead of ending the service by SIGPIPE.
+            self.open[name] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             os.fchown(self.open[name], -1, self.gid)
             os.fchmod(self.open[name], 0o640)
-            # The container's own end: blocking, and read-write, so that with helper and daemon both
-            # dead output waits in the pipe instead of ending the service by SIGPIPE.
-            self.open[f"{name}-in"] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self.open["exit"] = os.open(f"{self.folder}/exit", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def begin(self) -> None:
+        """An empty exit file for the run that is about to be launched. Raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self.open["exit"] = os.open(f"{self.folder}/exit", flags, 0o640)
         os.fchown(self.open["exit"], -1, self.gid)
 
     @property
@@ -84,12 +85,19 @@ class RunFiles:
     def unbind_notify(self) -> None:
         process.close(self.open.pop(NOTIFY, -1))
 
+    def begun(self) -> None:
+        """The shim has the exit file: a descriptor less for the time that the run lives."""
+        process.close(self.open.pop("exit", -1))
+
     def recorded(self) -> tuple[int, int] | None:
-        """What the shim wrote down, (code, signal), one of them -1; None when it could not."""
+        """What the shim wrote down, (code, signal), one of them -1; None when it could not. Raises OSError when it
+        cannot be read now.
+        """
         try:
-            code, number = os.pread(self.open["exit"], 64, 0).split()
+            with open(f"{self.folder}/exit", "rb") as file:
+                code, number = file.read(64).split()
             return int(code), int(number)
-        except (OSError, KeyError, ValueError):
+        except (FileNotFoundError, ValueError):
             return None
 
     def close(self) -> None:

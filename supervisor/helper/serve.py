@@ -34,9 +34,14 @@ _BREATH = 0.05  # seconds until what failed is looked at again
 class Helper:
     def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
         self.tree = tree
-        self.table = Table(declared, tree, rootless=rootless)
-        self.cells = self.table.cells
         self.daemon = Daemon(declared)
+        self.daemon.start()  # it imports its code while the table is made
+        try:
+            self.table = Table(declared, tree, rootless=rootless)
+        except BaseException:
+            self.daemon.end()
+            raise
+        self.cells = self.table.cells
         self.detached = declared.ready >= 0
         self.poll = select.poll()
         self.hearing = Hearing(self.poll, _HEARD)
@@ -52,7 +57,7 @@ class Helper:
 
     def run(self) -> int:
         self._adopt()
-        self._start_daemon()
+        self._greet_daemon()
         while not self.done:
             try:
                 self._turn()
@@ -219,8 +224,8 @@ class Helper:
 
     # ── the daemon ─────────────────────────────────────────────────────────────────────
 
-    def _start_daemon(self) -> None:
-        self.daemon.start()
+    def _greet_daemon(self) -> None:
+        """All that one who has just been started has to know."""
         assert self.daemon.socket
         self.poll.register(self.daemon.socket, self.daemon.awaited())
         for report, pidfd in self.table.known():
@@ -246,7 +251,8 @@ class Helper:
             self.code = 1  # it cannot even start; it has said why on stderr
             self._exit()
         elif time.monotonic() >= self.daemon.due:
-            self._start_daemon()
+            self.daemon.start()
+            self._greet_daemon()
 
     def _on_daemon(self, event: int) -> None:
         data = self.daemon.receive() if event & select.POLLIN else None

@@ -13,7 +13,7 @@ import os
 import platform
 import struct
 
-_PROGRAMS = {
+PROGRAMS = {
     "x86_64": bytes.fromhex(
         "bf0400000031f6b89d0000000f05bf0f000000488d35fe000000b89d0000000f05488b74241031db0fb60648ffc683e8"
         "3072076bdb0a01c3ebee4883ec1048c70424ffffffff4889e731f631d241ba08000000b8800000000f0585c078e883f8"
@@ -39,9 +39,8 @@ EXIT_FILE = 3  # the descriptor by which it knows it
 _FIRST_FREE = 10
 
 
-def elf(machine: str) -> bytes:
-    """The whole file: an ELF header, one program header, the code (elf(5))."""
-    code = _PROGRAMS[machine]
+def elf(machine: str, code: bytes) -> bytes:
+    """A whole program: an ELF header, one program header, the code (elf(5))."""
     size = _HEADERS + len(code)
     ident = b"\x7fELF\2\1\1".ljust(16, b"\0")  # 64 bits, little-endian
     entry = _BASE + _HEADERS
@@ -53,10 +52,10 @@ def elf(machine: str) -> bytes:
 def make() -> int:
     """A descriptor of it, above those that a program is given; -1 where there is none for this machine."""
     machine = platform.machine()
-    if machine not in _PROGRAMS:
+    if machine not in PROGRAMS:
         return -1
     file = os.memfd_create("init", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(file, elf(machine))
+    os.write(file, elf(machine, PROGRAMS[machine]))
     os.fchmod(file, 0o111)
     fcntl.fcntl(
         file,

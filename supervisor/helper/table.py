@@ -9,11 +9,12 @@ import os
 
 from supervisor.errors import KernelError
 from supervisor.helper import policy, shim
-from supervisor.helper.cell import Cell, Place
+from supervisor.helper.cell import Cell
 from supervisor.helper.declaration import Declaration
 from supervisor.helper.holder import Holder
 from supervisor.helper.network import Spare
 from supervisor.helper.operations import prepare_launch
+from supervisor.helper.place import Place
 from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Declared, Launch, Report, Request
 from supervisor.helper.steps import plan

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.kernel import libc
+from supervisor.kernel import libc, process
 
 #: Configuration word → CLONE_ flag (include/uapi/linux/sched.h).
 FLAGS = {
@@ -22,6 +22,7 @@ FLAGS = {
 }
 
 _SECOND = 1_000_000_000
+_WALL = 0x40000000  # waitpid(2), __WALL
 
 
 def unshare(names: tuple[str, ...]) -> None:
@@ -87,18 +88,20 @@ def bear(name: str, arrange: Callable[[], None]) -> Born:
 
 def make_user(first: int, count: int) -> int:
     """The descriptor of a new user namespace whose ids 0 … count-1 are first … first+count-1 here."""
-    born = None
+    pid = 0
+    before = process.block_signals()
     try:
-        born = bear("user", lambda: None)
+        pid = libc.clone_asleep(FLAGS["user"])
         for file in ("uid_map", "gid_map"):
-            _write(f"/proc/{born.pid}/{file}", f"0 {first} {count}")
-        return born.open()
+            _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise KernelError("user namespace", error.errno or 0, str(error.filename)) from None
     finally:
-        if born:
-            born.let_go()
-            os.waitpid(born.pid, 0)
+        if pid:
+            os.kill(pid, signal.SIGKILL)  # our child, and nobody waited for it yet
+            os.waitpid(pid, _WALL)
+        process.unblock_signals(before)
 
 
 def join(namespace: int, name: str) -> None:
@@ -139,5 +142,11 @@ def map_self_as_root(uid: int, gid: int) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(file)

@@ -20,6 +20,7 @@ from supervisor.errors import ConfigError, HelperError, Problem
 from supervisor.helper.protocol import MAX, Report, Request, decode_report, encode_request
 from supervisor.launcher.hints import hint
 from supervisor.launcher.probing import Probings
+from supervisor.launcher.turnstile import Turnstile
 
 __all__ = ["Link", "Read", "Report"]
 
@@ -46,6 +47,7 @@ class Link:
         self._run_dir = run_dir
         self._pidfds: dict[str, tuple[int, int]] = {}  # name → (run, pidfd) of what lives
         self._removals: dict[str, trio.Event] = {}
+        self._turnstile = Turnstile()
         self._reading = trio.Lock()
         # Where the helper is slower than we are the socket fills up, and trio lets one task wait for room in it.
         self._sending = trio.Lock()
@@ -65,6 +67,8 @@ class Link:
         self._pidfds = {}
 
     async def launch(self, name: str, run: int) -> None:
+        """Once fewer than so many are under way."""
+        await self._turnstile.enter(name)
         await self._send(Request("launch", name, run))
 
     async def signal(self, name: str, run: int, signal: int) -> None:
@@ -114,13 +118,25 @@ class Link:
 
         A last Report("asked", path="helper-lost") says when that is.
         """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._turnstile.mind)
+            await self._hear(deliver)
+            nursery.cancel_scope.cancel()
+        self._lose()
+        deliver(Report("asked", path="helper-lost"))
+        async with trio.open_nursery() as nursery:
+            for name, (run, pidfd) in self._pidfds.items():
+                nursery.start_soon(self._await_end, name, run, pidfd, deliver)
+
+    async def _hear(self, deliver: Callable[[Report], None]) -> None:
+        """Until the helper closes its end."""
         while True:
             try:
                 data, extra, _, _ = await self._socket.recvmsg(MAX, _ROOM_FOR_FD)
             except ConnectionError:
                 data, extra = b"", []
             if not data:
-                break
+                return
             report = decode_report(data)
             if self.probings.hear(report, extra):
                 continue
@@ -130,14 +146,10 @@ class Link:
                 self._keep_pidfd(report, extra)
             self._answer(report)
             deliver(report)
-        self._lose()
-        deliver(Report("asked", path="helper-lost"))
-        async with trio.open_nursery() as nursery:
-            for name, (run, pidfd) in self._pidfds.items():
-                nursery.start_soon(self._await_end, name, run, pidfd, deliver)
 
     def _lose(self) -> None:
         self._lost = True
+        self._turnstile.open()
         for event in self._removals.values():
             event.set()  # nobody is left to remove anything; the next start does
         self.probings.lose()
@@ -171,6 +183,8 @@ class Link:
             self._pidfds[report.name] = (report.run, descriptor)
 
     def _answer(self, report: Report) -> None:
+        if report.what in ("started", "refused", "ended", "denied"):
+            self._turnstile.leave(report.name)
         denied_removal = report.what == "denied" and report.path.startswith("remove")
         if report.what == "removed" or denied_removal:
             event = self._removals.pop(report.name, None)

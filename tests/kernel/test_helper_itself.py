@@ -34,7 +34,7 @@ def test_it_holds_no_descriptor_but_its_own(played: Play) -> None:
     play.settle()
     found = sorted(link.split(":")[0].removesuffix(" (deleted)") for link in descriptors(play.pid).values())
     folder = f"{play.runtime_dir}/containers/live"
-    ends = [f"{folder}/{name}" for name in ("stdout", "stdout", "stderr", "stderr", "exit")]
+    ends = [f"{folder}/{name}" for name in ("stdout", "stderr")]
     pidfds = ["anon_inode"] * 2
     own = ["/dev/null", str(play.said), str(play.said), "pipe", "pipe", *["socket"] * 3]
     assert found == sorted([*own, *ends, *pidfds, "/memfd", "/memfd", "user", "net"])
