@@ -40,18 +40,22 @@ from supervisor.core.sinks import FACILITIES, LEVELS, MOST, Kind, Retry, Sink, T
 
 _COMMON = tuple("type containers streams level events start batch records linger timeout backoff".split())
 _TRUST = ("ca_file", "cert_file", "key_file")
-_POST = ("url", "headers", "token_file", "content_type", "compression", "fields", *_TRUST)
+_POST = ("url", "headers", "token_file", "compression", "fields", *_TRUST)
 #: Keys of each type besides the common ones.
 OF_TYPE = {
-    "http": (*_POST, "format", "template"),
+    "http": (*_POST, "format", "template", "content_type"),
+    "otlp": _POST,
     "syslog": ("address", "facility", "max_message", *_TRUST),
+    "journald": ("address",),
 }
 #: Keys whose values are the spec's own.
 _AS_IS = frozenset(
     "batch records linger timeout start url address format content_type compression facility".split()
 )
 _WANTED = frozenset("containers streams level events".split())
+_JOURNAL = "unix:/run/systemd/journal/socket"
 _NEEDED = {
+    "otlp": ("url", 'url = "http://127.0.0.1:4318/v1/logs"'),
     "http": ("url", 'url = "https://logs.example.com/"'),
     "syslog": ("address", 'address = "tcp:logs.example.com:601", or "unix:/dev/log"'),
 }
@@ -124,6 +128,8 @@ def _sink(given: Table, place: Place) -> Sink:
         _check(kind, given, place)
     host = os.uname().nodename
     fields: dict[str, Any] = {key: value for key, value in plain(given).items() if key in _AS_IS}
+    if kind == "journald":
+        fields.setdefault("address", _JOURNAL)
     template = pick(given, "template", Table())
     if template:
         fields |= {"template": Template(**{"record": ""} | plain(template)), "format": "template"}
@@ -134,7 +140,9 @@ def _sink(given: Table, place: Place) -> Sink:
         backoff=_backoff(given),
         headers=pairs(pick(given, "headers", Table())),
         token=pick(given, "token_file", ""),
-        fields=pairs(pick(given, "fields", Table())) if "fields" in given else (("host", host),),
+        fields=pairs(pick(given, "fields", Table()))
+        if "fields" in given or kind == "otlp"
+        else (("host", host),),
         host=host,
         trust=Trust(pick(given, "ca_file", ""), pick(given, "cert_file", ""), pick(given, "key_file", "")),
         longest=pick(given, "max_message", 64 << 10),
@@ -154,8 +162,10 @@ def _check(kind: Kind, given: Table, place: Place) -> None:
     for key, each in given.items():
         if key not in known:
             each.place.report(f'is not of type "{kind}" (leave it out)')
-    key, example = _NEEDED[kind]
-    if key not in given:
+    if kind == "journald" and not pick(given, "address", _JOURNAL).startswith("unix:"):
+        given["address"].place.report("is not on this machine (write unix:PATH)")
+    key, example = _NEEDED.get(kind, ("", ""))
+    if key and key not in given:
         place.at(key).report(f"is missing (write {example})")
     if ("cert_file" in given) != ("key_file" in given):
         place.at("cert_file").report("goes with key_file: write both, or neither")

@@ -5,7 +5,7 @@ taken the whole batch, as far as its protocol can tell, and raises ShipError, OS
 it has not. A batch that failed may have arrived in part; it is carried again as a whole.
 """
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from supervisor.errors import SupervisorError
 from supervisor.ship.record import Record
@@ -15,8 +15,19 @@ class ShipError(SupervisorError):
     """The receiver did not take a batch."""
 
 
+class ContentError(ShipError):
+    """It did not take it for what is in it, or for its size."""
+
+
+class Refused(NamedTuple):
+    """Of a batch that was taken, so many records were refused, and would be again."""
+
+    records: int
+    why: str
+
+
 class Carrier(Protocol):
     def pack(self, records: list[Record]) -> Any:
         """The batch as it is sent."""
 
-    async def carry(self, packed: Any) -> None: ...
+    async def carry(self, packed: Any) -> Refused | None: ...

@@ -30,7 +30,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """`shipped` and `dropped` count records since there is a cursor; a folder without a place has not been begun."""
+    """`shipped` and `dropped` count records since there is a cursor, refused ones among the dropped; a folder without a place has not been begun."""
 
     shipped: int = 0
     dropped: int = 0

@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import termios
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -21,22 +22,30 @@ LONGEST = 65_507 - 1024
 #: Seconds. Nothing tells when a queue has been read.
 _LOOK = 0.01
 
+#: Puts one datagram into a socket.
+Send = Callable[[trio.socket.SocketType, bytes], Awaitable[None]]
+
 
 async def send(address: str, packed: list[bytes]) -> None:
     """To "unix:PATH" or "udp:HOST:PORT"."""
     kind, _, where = address.partition(":")
     if kind == "unix":
-        await _send_unix(where, packed)
+        await send_unix(where, packed)
     else:
         await _send_udp(where, packed)
 
 
-async def _send_unix(path: str, packed: list[bytes]) -> None:
+async def _plainly(sending: trio.socket.SocketType, one: bytes) -> None:
+    await sending.send(one)
+
+
+async def send_unix(path: str, packed: list[bytes], send_one: Send = _plainly) -> None:
+    """Raises ShipError where the receiver may not have read all of it."""
     with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
         await sending.connect(path)
         before = _which(path)
         for one in packed:
-            await sending.send(one)
+            await send_one(sending, one)
         await unread(sending)
         # A receiver that ended took its queue with it, and another may stand in its place by now.
         await sending.connect(path)

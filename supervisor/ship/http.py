@@ -16,6 +16,7 @@ from supervisor.ship.carrier import ShipError
 #: Elasticsearch answers with some 200 bytes for each record.
 LONGEST = 8 << 20
 _BLOCK = 1 << 16
+_SHOWN = 200
 
 
 class Target(NamedTuple):
@@ -49,7 +50,7 @@ async def post(to: Target, tls: ssl.SSLContext | None, headers: list[tuple[str, 
     try:
         return await _exchange(stream, to, headers, body)
     except h11.RemoteProtocolError as error:
-        raise ShipError(f"this is no HTTP: {error}") from None
+        raise ShipError(f"this is no HTTP: {error}"[:_SHOWN]) from None
     finally:
         await trio.aclose_forcefully(stream)
 

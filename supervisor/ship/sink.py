@@ -10,6 +10,8 @@ Laws:
 
 import os
 import random
+import re
+import ssl
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -20,12 +22,13 @@ from supervisor.core.events import Json
 from supervisor.core.sinks import Retry, Sink
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.stamp import stamp
-from supervisor.ship import batch, keep, reader
+from supervisor.ship import batch, divide, keep, reader
 from supervisor.ship.batch import Batch
-from supervisor.ship.carrier import Carrier, ShipError
+from supervisor.ship.carrier import Carrier, ContentError, Refused, ShipError
 from supervisor.ship.cursor import Cursor, Place
 from supervisor.ship.folders import Folders
 from supervisor.ship.reader import Bounds
+from supervisor.ship.record import Record
 from supervisor.ship.wanted import name_wanted, record_wanted
 
 T = TypeVar("T")
@@ -33,7 +36,7 @@ T = TypeVar("T")
 FAILURES = (ShipError, OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
 
-class Record(Protocol):
+class Tell(Protocol):
     """A Journal's `record`."""
 
     def __call__(
@@ -50,7 +53,7 @@ class Shipping:
         sink: Sink,
         carrier: Carrier,
         folders: Folders,
-        tell: Record,
+        tell: Tell,
         *,
         dice: Callable[[], float] = random.random,
     ) -> None:
@@ -59,6 +62,8 @@ class Shipping:
         self._thread = trio.CapacityLimiter(1)
         self._named, self._takes = name_wanted(sink.wanted), record_wanted(sink.wanted)
         self._cursor = Cursor()
+        self._packed: tuple[list[Record], Any] = [], None  # the last one, to be tried again
+        self._attempts, self._began = 0, 0.0
         self._unsaved = False
         self._unreadable: set[str] = set()
         self.failing_since = ""
@@ -89,9 +94,12 @@ class Shipping:
                 continue
             found = await self._gather(waiting)
             waiting = dict.fromkeys(found.left)
-            if found.records:
-                await self._deliver(found)
-            await self._settle(found)
+            try:
+                refused = await self._deliver(found.records) if found.records else None
+            except ContentError:
+                waiting |= dict.fromkeys(found.places)
+                continue
+            await self._settle(found, refused.records if refused is not None else 0)
 
     # ── what there is to read ──────────────────────────────────────────────────────────
 
@@ -121,35 +129,45 @@ class Shipping:
 
     # ── carried, again and again ───────────────────────────────────────────────────────
 
-    async def _deliver(self, found: Batch) -> None:
-        self.oldest = found.records[0].head.ts
-        packed = await self._aside(self._carrier.pack, found.records)
-        began, attempt = trio.current_time(), 0
+    async def _deliver(self, records: list[Record]) -> Refused | None:
+        """Raises ContentError after a while if nothing of it was taken for what is in it: more may be by then."""
+        self.oldest = records[0].head.ts
         while True:
             try:
-                with trio.fail_after(self._sink.timeout):
-                    await self._carrier.carry(packed)
+                refused = await divide.carry(records, self._send)
                 break
             except FAILURES as error:
-                attempt += 1
-                pause = delay(self._sink.backoff, attempt, self._dice())
                 self._failed(reason(error, self._sink.timeout))
-                await trio.sleep(pause)
+                await trio.sleep(delay(self._sink.backoff, self._attempts, self._dice()))
+                if isinstance(error, ContentError):
+                    raise
         if self.error:
-            failed = round(trio.current_time() - began, 3)
-            self._tell("info", "ship.recovered", sink=self.name, attempts=attempt, failed_s=failed)
+            failed = round(trio.current_time() - self._began, 3)
+            self._tell("info", "ship.recovered", sink=self.name, attempts=self._attempts, failed_s=failed)
+        if refused is not None:
+            self._tell("warning", "ship.refused", sink=self.name, **refused._asdict())
         self.oldest = self.error = self.failing_since = ""
+        self._attempts = 0
+        return refused
+
+    async def _send(self, records: list[Record]) -> Refused | None:
+        if self._packed[0] is not records:
+            self._packed = records, await self._aside(self._carrier.pack, records)
+        with trio.fail_after(self._sink.timeout):
+            return await self._carrier.carry(self._packed[1])
 
     def _failed(self, error: str) -> None:
+        self._attempts += 1
         if not self.error:
+            self._began = trio.current_time()
             self.failing_since = stamp()
             self._tell("warning", "ship.failed", sink=self.name, error=error)
         self.error = error
 
     # ── remembered ─────────────────────────────────────────────────────────────────────
 
-    async def _settle(self, found: Batch) -> None:
-        dropped = sum(gap.lines for _, gap in found.gaps)
+    async def _settle(self, found: Batch, refused: int) -> None:
+        dropped = sum(gap.lines for _, gap in found.gaps) + refused
         for name, gap in found.gaps:
             container = None if name == SUPERVISOR else name
             self._tell("warning", "ship.dropped", container, sink=self.name, **gap._asdict())
@@ -161,7 +179,7 @@ class Shipping:
         self._unreadable.difference_update(found.places)
         if not found.places:
             return
-        self._cursor = self._cursor.moved(found.places, len(found.records), dropped)
+        self._cursor = self._cursor.moved(found.places, len(found.records) - refused, dropped)
         await self._save()
 
     async def _save(self) -> None:
@@ -212,6 +230,8 @@ def reason(error: BaseException, timeout: float) -> str:
     """One line for people."""
     if isinstance(error, trio.TooSlowError):
         return f"not taken within {timeout:g} s"
+    if isinstance(error, ssl.SSLError):
+        return re.sub(r"^\[.*?\] | \(_ssl\.c.*", "", error.strerror or str(error))
     if isinstance(error, OSError) and error.strerror:
         # Where there is a number, its own words: trio puts the address before them. A look-up's are negative.
         return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

@@ -12,7 +12,7 @@ import trio
 from supervisor.core.sinks import Sink
 from supervisor.ship.carrier import Carrier
 from supervisor.ship.folders import Folders
-from supervisor.ship.sink import Record, Shipping
+from supervisor.ship.sink import Shipping, Tell
 
 #: Seconds after an error of ours.
 _AGAIN = 30.0
@@ -23,7 +23,7 @@ class Sinks:
         self,
         sinks: Mapping[str, Sink],
         folders: Folders,
-        tell: Record,
+        tell: Tell,
         report: Callable[[BaseException], None],
         make: Callable[[Sink], Carrier],
     ) -> None:

@@ -1,7 +1,7 @@
 """Connections: one for each batch, whose orderly end says that the receiver has read all of it.
 
 Law: TCP acknowledges what a kernel has, not what a program has read. A program that ends with unread bytes resets
-the connection; one that has read everything up to our end closes it in turn. So `finish` waits for that.
+the connection; one that has read everything up to our end closes it in turn. So the end is waited for.
 """
 
 import encodings.idna  # noqa: F401  # host names are looked up after the drop, when nothing can be imported
@@ -11,6 +11,8 @@ from contextlib import suppress
 import trio
 
 from supervisor.ship.carrier import ShipError
+
+_BLOCK = 1 << 16
 
 
 async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
@@ -27,28 +29,30 @@ async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.
     return stream
 
 
-async def finish(stream: trio.abc.Stream) -> None:
+async def _finish(stream: trio.abc.Stream) -> None:
     """After the last byte: raises if the other side does not end in order too."""
-    plain = stream
     if isinstance(stream, trio.SSLStream):
-        plain = await _say_goodbye(stream)
-    elif isinstance(stream, trio.abc.HalfCloseableStream):
+        plain = stream.transport_stream
+        try:
+            try:
+                await stream.unwrap()
+            except trio.BrokenResourceError as error:
+                # It may end without a goodbye of its own; whether that was in order, the connection tells.
+                if not isinstance(error.__cause__, ssl.SSLError):
+                    raise
+            with suppress(trio.BrokenResourceError):
+                await plain.send_eof()
+            await _until_end(plain)
+        finally:
+            await trio.aclose_forcefully(plain)
+    elif isinstance(stream, trio.SocketStream):
         await stream.send_eof()
-    while await plain.receive_some(1 << 16):
+        await _until_end(stream)
+
+
+async def _until_end(stream: trio.abc.Stream) -> None:
+    while await stream.receive_some(_BLOCK):
         pass
-
-
-async def _say_goodbye(stream: "trio.SSLStream[trio.SocketStream]") -> trio.SocketStream:
-    plain = stream.transport_stream
-    try:
-        await stream.unwrap()
-    except trio.BrokenResourceError as error:
-        # A receiver may end without a goodbye of its own; whether it was in order, the connection tells.
-        if not isinstance(error.__cause__, ssl.SSLError):
-            raise
-    with suppress(trio.BrokenResourceError):
-        await plain.send_eof()
-    return plain
 
 
 def split(address: str) -> tuple[str, int]:
@@ -61,7 +65,7 @@ async def send(stream: trio.abc.Stream, data: bytes) -> None:
     """All of it and its receipt; the stream is closed whatever happens."""
     try:
         await stream.send_all(data)
-        await finish(stream)
+        await _finish(stream)
     except trio.BrokenResourceError as error:
         raise ShipError(f"the connection broke: {error.__cause__ or error}") from error
     finally:

@@ -8,12 +8,16 @@ import msgspec
 from supervisor import __version__
 from supervisor.core.sinks import Sink
 from supervisor.ship import http, tls
-from supervisor.ship.carrier import ShipError
+from supervisor.ship.carrier import ContentError, Refused, ShipError
 from supervisor.ship.record import Record
 from supervisor.ship.template import PRESETS, Writer
 
 _SHOWN = 200
 _CONFLICT = 409
+#: Bad request, content too large, unprocessable.
+_CONTENT = (400, 413, 422)
+#: What Elasticsearch may take another time (429, 5xx) and what it will never take.
+_NEVER = range(400, 429)
 _TYPES = {"loki": "application/json", "template": "application/json"}
 
 
@@ -39,7 +43,8 @@ class Post:
         """What it answered; raises as Carrier.carry does."""
         answer = await http.post(self._to, self._tls, self._headers, body)
         if not 200 <= answer.status < 300:
-            raise ShipError(f"it answered {answer.status}: {shown(answer.body)}".rstrip(": "))
+            kind = ContentError if answer.status in _CONTENT else ShipError
+            raise kind(f"it answered {answer.status}: {shown(answer.body)}".rstrip(": "))
         return answer.body
 
 
@@ -54,10 +59,9 @@ class Web:
     def pack(self, records: list[Record]) -> bytes:
         return self._post.pack(self._writer.body(records))
 
-    async def carry(self, packed: bytes) -> None:
+    async def carry(self, packed: bytes) -> Refused | None:
         answer = await self._post.send(packed)
-        if self._check is not None:
-            self._check(answer)
+        return self._check(answer) if self._check is not None else None
 
 
 def shown(body: bytes) -> str:
@@ -66,7 +70,7 @@ def shown(body: bytes) -> str:
     return "".join(char if char.isprintable() else " " for char in text[:_SHOWN]).strip()
 
 
-def _check_bulk(answer: bytes) -> None:
+def _check_bulk(answer: bytes) -> Refused | None:
     """Elasticsearch answers 200 whatever became of the records; 409 is one that it has already."""
     try:
         found: Any = msgspec.json.decode(answer)
@@ -74,6 +78,11 @@ def _check_bulk(answer: bytes) -> None:
         bad = [item for item in items if item["status"] >= 300 and item["status"] != _CONFLICT]
     except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, StopIteration):
         raise ShipError(f"it did not answer as Elasticsearch does: {shown(answer)}") from None
-    if bad:
-        why = shown(msgspec.json.encode(bad[0].get("error")))
-        raise ShipError(f"it refused {len(bad)} records, the first with {bad[0]['status']}: {why}")
+    if not bad:
+        return None
+    why = f"{bad[0]['status']}: {shown(msgspec.json.encode(bad[0].get('error')))}"
+    if any(item["status"] not in _NEVER for item in bad):
+        raise ShipError(f"it refused {len(bad)} records, one with {why}")
+    if len(bad) == len(items):
+        raise ContentError(f"it refused all records, the first with {why}")
+    return Refused(len(bad), why)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.server
 import json
+import os
+import signal
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.provide import setup
+from tests.support.receivers import certificate
 from tests.support.running import Supervise, shell, table, until
 
 pytestmark = pytest.mark.kernel
@@ -78,10 +82,56 @@ def test_lines_and_events_arrive_and_a_reload_ends_it(
 
     file = running.configs / "all.toml"
     kept = file.read_text()
-    with contextlib.suppress(ValueError):
-        settings = {"runtime_dir": running.runtime_dir, "logs": {"dir": running.log_dir}}
-        rest = kept[kept.index("[defaults]") :]
-        file.write_text(table("supervisor", settings) + rest)
+    settings = {"runtime_dir": running.runtime_dir, "logs": {"dir": running.log_dir}}
+    file.write_text(table("supervisor", settings) + kept[kept.index("[defaults]") :])
     assert "supervisor.ship.here" in running.done("plan")
     running.done("reload")
     assert json.loads(running.done("ship", "--json")) == []
+
+
+def test_certificates_are_roots_to_read_and_serve_after_the_drop(
+    supervise: Supervise, receiver: Receiver, tmp_path: Path
+) -> None:
+    setup("receivers")  # brings openssl
+    certificate(tmp_path)
+    (tmp_path / "key.pem").chmod(0o600)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.load_verify_locations(tmp_path / "cert.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    own = {
+        "ca_file": tmp_path / "cert.pem",
+        "cert_file": tmp_path / "cert.pem",
+        "key_file": tmp_path / "key.pem",
+    }
+    sink = {"type": "http", "url": receiver.url.replace("http:", "https:"), "linger": "10ms"}
+    running = supervise(
+        {"web": shell("echo secret")}, settings={"ship": {"safe": {**sink, **own}, "bare": sink}}
+    )
+    until(lambda: any(one.get("line") == "secret" for one in receiver.records), "a line")
+    failed = running.event("ship.failed", sink="bare")
+    assert "certificate verify failed" in failed["error"]
+    assert "ship: bare: not shipping since" in running.done("status")
+
+
+def test_records_of_before_a_crash_are_shipped_after_it(supervise: Supervise, receiver: Receiver) -> None:
+    sink = {"type": "http", "url": receiver.url, "linger": "10ms", "events": []}
+    script = "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; exec sleep 1000"
+
+    def by_id() -> dict[str, str]:
+        return {one["id"]: one["line"] for one in receiver.records}
+
+    def more(before: int) -> None:
+        until(lambda: len(receiver.records) > before, "more")
+
+    running = supervise({"web": shell(script)}, settings={"ship": {"here": sink}})
+    for _ in range(2):
+        before = min(len(receiver.records), 2999)
+        daemon = next(line for line in running.left_processes() if "supervisor.daemon" in line)
+        os.kill(int(daemon.partition(":")[0]), signal.SIGKILL)
+        running.until_answering()
+        more(before)
+
+    until(lambda: len(by_id()) == 3000, "all lines")
+    assert by_id() == {f"web/1/stdout/{number + 1}": str(number) for number in range(3000)}

@@ -9,10 +9,10 @@ import trio
 
 from supervisor.core.sinks import Retry, Sink, Wanted
 from supervisor.ship import keep
-from tests.unit.ship.conftest import BRISK, run, shipped, until
+from tests.support.shipping import BRISK, run, shipped, until
 
 if TYPE_CHECKING:
-    from tests.unit.ship.conftest import Logs, Receiver
+    from tests.support.shipping import Logs, Receiver
 
 LINES = [f"line {number}" for number in range(50)]
 
