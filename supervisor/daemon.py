@@ -11,7 +11,6 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,26 +18,23 @@ from typing import Any, NamedTuple
 import msgspec
 import trio
 
-from supervisor import __version__
+from supervisor import __version__, messages
 from supervisor.api import handlers, reading, server
 from supervisor.api.operators import Operators, Peer
 from supervisor.api.schema import Info
 from supervisor.core.events import Json
 from supervisor.core.operator import Operator
-from supervisor.core.readings import Cgroup
 from supervisor.core.spec import Configuration, Container, Output
 from supervisor.errors import HelperError
 from supervisor.kernel import libc, process
 from supervisor.launcher import watchdog
 from supervisor.launcher.account import drop_to
 from supervisor.launcher.client import Link, Report
-from supervisor.launcher.hints import hint
 from supervisor.logs.archive import Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.monitor.kernel import CgroupMonitor
-from supervisor.probes.ports import Told
 from supervisor.probes.probes import Probes
 from supervisor.ship import carriers
 from supervisor.ship.folders import Folders
@@ -48,19 +44,7 @@ from supervisor.supervise.farewell import farewell
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
 from supervisor.supervise.ledger import Ledger
-from supervisor.supervise.ports import (
-    BecameReady,
-    Ended,
-    Extended,
-    MainTold,
-    Message,
-    NotStarted,
-    Probed,
-    Started,
-    StatusTold,
-    Unready,
-    WatchdogMissed,
-)
+from supervisor.supervise.ports import Ended, Message
 from supervisor.supervise.reload import Reload
 
 _FDS_FOR_LOGS = 1024
@@ -149,7 +133,9 @@ class _Daemon:
         self.monitor = CgroupMonitor(self._observed, self.configuration.settings.monitor)
         logs = self.configuration.settings.logs.dir
         ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
-        probes = Probes(self.link.probings, self.capture, _told(self._deliver, self.journal), self._report)
+        probes = Probes(
+            self.link.probings, self.capture, messages.told(self._deliver, self.journal), self._report
+        )
         self.fleet = Fleet(
             self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger, probes=probes
         )
@@ -298,7 +284,7 @@ class _Daemon:
         else:
             self.adopted += report.adopted
             self.stale += [report.name] if report.stale else []
-            message = _message(report)
+            message = messages.of(report)
             if isinstance(message, Ended) and message.name not in self.fleet.keepers:
                 self.nursery.start_soon(farewell, message, self.capture, self.link, self.journal)
             else:
@@ -319,35 +305,6 @@ class _Daemon:
                 )  # fmt: skip
         else:
             self.reload.hear()
-
-
-def _told(deliver: Callable[[Message], None], journal: Journal) -> Told:
-    """What probes find out, delivered."""
-
-    def refused(name: str, run: int, pid: int, uid: int) -> None:
-        journal.record("warning", "notify.refused", name, run, pid=pid, uid=uid)
-
-    return Told(
-        ready=lambda *fields: deliver(BecameReady(*fields)),
-        unready=lambda *fields: deliver(Unready(*fields)),
-        probed=lambda *fields: deliver(Probed(*fields)),
-        missed=lambda *fields: deliver(WatchdogMissed(*fields)),
-        extended=lambda *fields: deliver(Extended(*fields)),
-        status=lambda *fields: deliver(StatusTold(*fields)),
-        main=lambda *fields: deliver(MainTold(*fields)),
-        refused=refused,
-    )
-
-
-def _message(report: Report) -> Message:
-    cgroup = Cgroup(report.unified, report.cpu)
-    if report.what == "started":
-        return Started(report.name, report.run, report.pid, report.launch_ms, cgroup, report.adopted)
-    if report.what == "refused":
-        why = hint(report.stage, report.errno, report.path, report.hint)
-        return NotStarted(report.name, report.run, report.stage, report.errno, report.path, why)
-    code, signal = (number if number >= 0 else None for number in (report.code, report.signal))
-    return Ended(report.name, report.run, code, signal, cgroup if report.unified else None)
 
 
 if __name__ == "__main__":

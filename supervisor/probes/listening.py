@@ -22,6 +22,8 @@ from supervisor.probes.words import LONGEST, Words, understand
 _CREDENTIALS = struct.Struct("3i")
 #: For a sender's credentials alone: descriptors that come along are closed by the kernel, which is what BARRIER=1 waits for.
 _ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
+#: PID, user id, name of the container, its first user id: whether that is one of its processes.
+Belongs = Callable[[int, int, str, int], bool]
 _BATCH, _REST = 64, 0.1  # so many words, then a rest of so many seconds
 
 
@@ -40,9 +42,10 @@ class Listener:
         *,
         is_ready: Callable[[], bool],
         stopping: Callable[[], None],
+        belongs: Belongs = belongs,
     ) -> None:
         self._name, self._run, self._cgroup, self._told = name, run, cgroup, told
-        self._is_ready, self._stopping = is_ready, stopping
+        self._is_ready, self._stopping, self._belongs = is_ready, stopping, belongs
         self._watchdog = watchdog
         self._fed: float | None = None  # when it was last heard of, or became ready; None: not watched
         self._ids = -1
@@ -99,7 +102,7 @@ class Listener:
         for _, kind, sent in extra:
             if kind == socket.SCM_CREDENTIALS:
                 pid, uid, _ = _CREDENTIALS.unpack(sent)
-        if belongs(pid, uid, self._name, self._ids):
+        if self._belongs(pid, uid, self._name, self._ids):
             self._obey(understand(data))
         elif not self._strangers:
             self._strangers = True

@@ -14,9 +14,10 @@ from supervisor.core.readings import Cgroup
 from supervisor.core.spec import Container
 from supervisor.errors import HelperError
 from supervisor.probes.lines import Pattern
-from supervisor.probes.listening import Listener
+from supervisor.probes.listening import Belongs, Listener
 from supervisor.probes.ports import Helper, Lines, Told
 from supervisor.probes.rounds import until_ready, while_ready
+from supervisor.probes.senders import belongs
 
 Task = Callable[[], Awaitable[None]]
 #: Types of readiness that are seen by looking; the others are heard of.
@@ -32,9 +33,12 @@ class Probes:
         lines: Lines,
         told: Told,
         report: Callable[[BaseException], None],
+        *,
         uniform: Callable[[], float] = random.random,
+        belongs: Belongs = belongs,
     ) -> None:
         self._helper, self._lines, self._report, self._uniform = helper, lines, report, uniform
+        self._belongs = belongs
         self._told = told._replace(ready=self._became_ready)
         self._tell_ready = told.ready
         self._runs: dict[str, _Run] = {}
@@ -135,6 +139,7 @@ class Probes:
         one.listener = Listener(
             name, one.number, one.cgroup, self._told, watchdog,
             is_ready=one.ready.is_set, stopping=partial(self.ending, name),
+            belongs=self._belongs,
         )  # fmt: skip
         if one.ending:
             one.listener.end_watch()

@@ -263,6 +263,20 @@ CASES = [
     ("ready = {}", 5, "container.web.ready.type", "is missing"),
     ("ready.type = 'exec'", 5, "container.web.ready.command", "needs it"),
     ("ready = { type = 'tcp', address = '1' }", 5, "container.web.ready.address", "is not an address"),
+    ("ready = { type = 'tcp', address = 'db:1' }", 5, "container.web.ready.address", "probes look none up"),
+    ("health = { type = 'http', url = 'http://web/' }", 5, "container.web.health.url", "probes look none up"),
+    (
+        "health = { type = 'http', url = 'http://a@127.0.0.1/' }",
+        5,
+        "container.web.health.url",
+        "not an http URL",
+    ),
+    (
+        "ready = { type = 'tcp', address = '[::1]:1', watchdog = '1s' }",
+        5,
+        "container.web.ready.watchdog",
+        'needs type = "notify"',
+    ),
     (
         "ready = { type = 'log', pattern = '(' }",
         5,

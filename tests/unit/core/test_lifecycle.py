@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor.core.events import (
+    BecameReady,
     Dependencies,
     Effect,
     Event,
@@ -23,13 +24,14 @@ from supervisor.core.events import (
     StartAsked,
     StopAsked,
     TimerFired,
+    Unready,
     Vanished,
     Wait,
 )
 from supervisor.core.lifecycle import step
 from supervisor.core.machine import Machine
 from supervisor.core.restart import History
-from supervisor.core.spec import Limit, Restart, Stop
+from supervisor.core.spec import Limit, Ready, Restart, Stop
 
 ALWAYS = Machine(restart=Restart("always"), stop=Stop("SIGINT", 5.0))
 NO_FILE = LaunchFailed(1, "exec", errno.ENOENT, "/bin/nope", "the root is empty")
@@ -267,3 +269,13 @@ def test_a_launch_that_was_lost_is_asked_for_again_only_when_nothing_stands_in_t
     machine, effects = feed(replace(machine, unmet=(Wait("db", "is not ready yet"),)), Vanished(1))
     assert (machine.state, names(effects), acts(effects)) == ("waiting", ["container.waiting"], [Remove()])
     assert acts(feed(machine, Dependencies(()))[1]) == [Launch(1)]
+
+
+def test_what_is_not_ready_yet_says_why_and_is_ended_with_the_last_reason() -> None:
+    waiting = running(Machine(readiness=Ready("tcp", "127.0.0.1:1", timeout=3.0)))
+    machine, effects = feed(waiting, Unready(1, "answered 503"), Unready(1, "refused"))
+    assert (machine.reason, effects) == ("not ready yet: refused", [])
+    assert feed(machine, BecameReady(1))[0].reason == ""
+    ended, effects = feed(machine, TimerFired(machine.timer))
+    assert ended.state == "stopping"
+    assert fields(effects, "container.stopping")["why"] == "not ready in time (3 s): refused"

@@ -33,6 +33,7 @@ from supervisor.core.events import (
     StartAsked,
     StopAsked,
     TimerFired,
+    Unready,
     Vanished,
     Wait,
     WatchdogMissed,
@@ -181,6 +182,13 @@ class World(RuleBasedStateMachine):
     @rule()
     def says_that_it_is_ready(self) -> None:
         self.tell(BecameReady(self.machine.run))
+
+    @rule(why=st.sampled_from(["refused", "answered 503"]))
+    def is_not_ready_yet(self, why: str) -> None:
+        before = self.machine
+        self.tell(Unready(before.run, why))
+        assert (self.machine.state, self.machine.ready) == (before.state, before.ready)
+        assert not before.ready or self.machine == before
 
     @rule()
     def misses_its_watchdog(self) -> None:
