@@ -1,55 +1,59 @@
 """A network namespace made beforehand: most of a launch's time in the kernel goes into making one.
 
 All fresh ones are alike, so the next launch takes the one that is ready, and the helper makes another when it
-has nothing else to do. Without one ready the launch makes its own.
+has nothing else to do. Without one ready the launch makes its own. So does every launch of a helper without root:
+it could not come back from a namespace that it has entered (setns(2) wants powers over the one returned to).
 """
 
 import os
-import select
 from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.helper.programs import LOOPBACK
 from supervisor.helper.workplace import HOST, SLOTS
-from supervisor.kernel import namespaces
+from supervisor.kernel import namespaces, process
 from supervisor.kernel.program import run
 
 
 class Spare:
-    """`wanted` while one should be made; after a failure not before a launch has asked again."""
+    """`wanted` while one should be made; not again after a failure, until a launch has asked."""
 
-    def __init__(self, *, wanted: bool) -> None:
-        self.wanted = wanted
+    def __init__(self, *, possible: bool) -> None:
+        self.wanted = self._possible = possible
         self._ready = -1
-        self._maker: namespaces.Born | None = None
 
     def take(self) -> int:
         """Its descriptor, the caller's from now on; -1 when none is ready."""
-        taken, self._ready, self.wanted = self._ready, -1, self._maker is None
+        taken, self._ready, self.wanted = self._ready, -1, self._possible
         return taken
 
-    def begin(self, poll: select.poll) -> None:
-        """Safe: nobody is in it but its maker, a child of ours that ends with it. A failure costs the next launch
-        some time, and is told by that if it is one there too.
+    def make(self) -> None:
+        """Safe: the helper is in it only meanwhile, and nothing of its own is; one that could not come back
+        would launch into it, so it ends at once. What runs goes on without a helper.
         """
         self.wanted = False
         with suppress(KernelError, OSError):
-            self._maker = namespaces.bear("net", _arrange)
-            poll.register(self._maker.ready, select.POLLIN)
-
-    def hear(self, descriptor: int, poll: select.poll) -> None:
-        """Of whatever is not the caller's own: the maker has done its work, or could not."""
-        maker = self._maker
-        if maker is None or descriptor != maker.ready:
-            return
-        poll.unregister(maker.ready)
-        self._maker = None
-        with suppress(OSError):
-            self._ready = maker.open() if os.read(maker.ready, 1) else -1
-        maker.let_go()
+            own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._ready = _new()
+            finally:
+                _return(own)
+                os.close(own)
 
 
-def _arrange() -> None:
+def _new() -> int:
+    namespaces.unshare(("net",))
     slots = [-1] * SLOTS
     slots[HOST] = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    run(LOOPBACK, slots)
+    try:
+        run(LOOPBACK, slots)
+        return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        process.close(slots[HOST])
+
+
+def _return(own: int) -> None:
+    try:
+        namespaces.join(own, "net")
+    except BaseException:
+        os._exit(1)

@@ -91,7 +91,7 @@ class Helper:
         if spare.wanted and not self.stopping:
             if found := self.hearing.wait(0):
                 return found
-            spare.begin(self.poll)
+            spare.make()
         return self.hearing.wait(self._patience())
 
     def _troubled(self, error: OSError | KernelError) -> None:
@@ -111,8 +111,6 @@ class Helper:
             self._on_cell(self.waiting[descriptor])
         elif self.door.knows(descriptor):
             visit.answer(self.door.hear(descriptor), self.cells, self.daemon, stopping=self.stopping)
-        else:
-            self.table.place.spare.hear(descriptor, self.poll)
 
     def _on_signals(self) -> None:
         numbers = self.hearing.heard()

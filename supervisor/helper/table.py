@@ -33,7 +33,7 @@ class Table:
             f"{declared.runtime_dir}/root",
             declared.gid,
             rootless,
-            Spare(wanted=any("net" in one.namespaces for one in declared.containers)),
+            Spare(possible=not rootless),
             shim.make(),
             Holder(tree.new_holder()),
         )
