@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from supervisor.errors import KernelError
 from supervisor.kernel.calls import resolve
-from supervisor.kernel.program import Slot, run
+from supervisor.kernel.program import Slot, pack, run, slots
 
-_ROOT, _FILE = Slot(0), Slot(1)
+_ROOT, _FILE = Slot(1), Slot(2)
 _MISSING = ((errno.ENOENT, 0), (errno.ENOTDIR, 0))
 _OPEN = {
-    path: (resolve(_ROOT, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, keep=_FILE, passes=_MISSING),)
+    path: pack(
+        (resolve(_ROOT, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, keep=_FILE, passes=_MISSING),)
+    )
     for path in ("/etc/passwd", "/etc/group")
 }
 _MAX_FILE = 1 << 20
@@ -78,9 +80,10 @@ def _read(root: int, path: str) -> bytes:
     Only a file that is not there is the same as an empty one: without the line that was meant, a user
     given as a number would get the group 0.
     """
-    slots = [root, -1]
-    run(_OPEN[path], slots)
-    file = slots[_FILE]
+    found = slots(2)
+    found[_ROOT] = root
+    run(_OPEN[path], found)
+    file = found[_FILE]
     if file < 0:
         return b""
     try:

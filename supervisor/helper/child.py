@@ -28,6 +28,7 @@ from supervisor.helper import build, init
 from supervisor.helper.operations import Task, Tasks
 from supervisor.helper.workplace import NETWORK, Workplace
 from supervisor.kernel import process
+from supervisor.kernel.program import CallError
 
 FAILED = 125  # what a process of a failed launch exits with; the report says why
 
@@ -119,9 +120,13 @@ def _service(work: Workplace, tasks: Tasks, report: socket.socket) -> NoReturn:
 
 def take(work: Workplace, tasks: tuple[Task, ...]) -> None:
     """Carry out tasks in order; raises StepError(stage, errno, path, call) for the first that fails."""
-    for stage, operation, args in tasks:
+    for stage, operation, args, stages in tasks:
         try:
             operation(work, *args)
+        except CallError as error:
+            raise StepError(
+                stages[error.at] if stages else stage, error.errno, error.path, error.call
+            ) from None
         except KernelError as error:
             raise StepError(stage, error.errno, error.path, error.call) from None
         except OSError as error:

@@ -12,7 +12,9 @@ from supervisor.errors import KernelError
 from supervisor.helper.programs import LOOPBACK
 from supervisor.helper.workplace import HOST, SLOTS
 from supervisor.kernel import namespaces, process
-from supervisor.kernel.program import run
+from supervisor.kernel.program import run, slots
+
+_ATTEMPTS = 10  # at what is refused for want of memory only
 
 
 class Spare:
@@ -43,17 +45,17 @@ class Spare:
 
 def _new() -> int:
     namespaces.unshare(("net",))
-    slots = [-1] * SLOTS
-    slots[HOST] = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    held = slots(SLOTS)
+    held[HOST] = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        run(LOOPBACK, slots)
+        run(LOOPBACK, held)
         return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        process.close(slots[HOST])
+        process.close(held[HOST])
 
 
 def _return(own: int) -> None:
-    try:
-        namespaces.join(own, "net")
-    except BaseException:
-        os._exit(1)
+    for _ in range(_ATTEMPTS):
+        with suppress(KernelError):
+            return namespaces.join(own, "net")
+    os._exit(1)

@@ -6,13 +6,15 @@ entry.
 """
 
 from collections.abc import Callable
+from functools import cache
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from supervisor.helper import build, confine, devices, entry, hostview
 from supervisor.helper.programs import PROGRAMS, SHARED, Site
 from supervisor.helper.steps import Step, Steps
 from supervisor.helper.workplace import Workplace
-from supervisor.kernel.program import Program, run
+from supervisor.kernel.program import Packed, Program, pack, run
 
 Operation = Callable[..., None]
 
@@ -34,15 +36,15 @@ ELSEWHERE: dict[str, Operation] = {"private": build.private, "enter": build.ente
 
 #: What a container alone has: its cgroups, its ids, its name.
 OWN = frozenset({"join", "own-ids", "hostname"})
-_spelled: dict[tuple[str, tuple[Any, ...], Site | None], Program] = {}
 
 
 class Task(NamedTuple):
-    """A step made ready."""
+    """A step made ready; or several of them, one program: `stages` says of each call whose it is."""
 
     stage: str
     operation: Operation
     args: tuple[Any, ...]
+    stages: tuple[str, ...] = ()
 
 
 class Tasks(NamedTuple):
@@ -68,27 +70,42 @@ def prepare_launch(steps: Steps, site: Site) -> Tasks:
 
 
 def prepare(steps: tuple[Step, ...], site: Site) -> tuple[Task, ...]:
-    return tuple(_ready(step, site) for step in steps)
+    """Steps that are programs, one after the other, become one: the fewer of them, the less a launch has to look at."""
+    tasks: list[Task] = []
+    for shared, group in groupby(steps, lambda step: _kind(step, site)):
+        if shared is None:
+            tasks += (Task(step.stage, _operation(step), step.args) for step in group)
+        elif shared:
+            tasks.append(_shared(tuple(group), site._replace(folders=(), ids=min(site.ids, 0))))
+        else:
+            tasks.append(_joined(tuple(group), site))
+    return tuple(tasks)
 
 
-def _ready(step: Step, site: Site) -> Task:
-    operation = OPERATIONS.get(step.op) or (None if site.plain else ELSEWHERE.get(step.op))
-    if operation:
-        return Task(step.stage, operation, step.args)
-    return Task(step.stage, _carry_out, (_program(step, site),))
+def _kind(step: Step, site: Site) -> bool | None:
+    """Whether the step's program may be the same in all containers; None where it is none."""
+    if step.op in OPERATIONS or (step.op in ELSEWHERE and not site.plain):
+        return None
+    return step.op not in OWN
 
 
-def _carry_out(work: Workplace, program: Program) -> None:
+def _operation(step: Step) -> Operation:
+    return OPERATIONS.get(step.op) or ELSEWHERE[step.op]
+
+
+def _spell(step: Step, site: Site) -> Program:
+    return PROGRAMS[step.op](site, *step.args) if step.op in PROGRAMS else SHARED[step.op](*step.args)
+
+
+def _joined(steps: tuple[Step, ...], site: Site) -> Task:
+    parts = [(step.stage, _spell(step, site)) for step in steps]
+    program = tuple(call for _, calls in parts for call in calls)
+    stages = tuple(stage for stage, calls in parts for _ in calls)
+    return Task(parts[0][0], _carry_out, (pack(program),), stages)
+
+
+_shared = cache(_joined)  # once for all containers: a thousand of them share their pages
+
+
+def _carry_out(work: Workplace, program: Packed) -> None:
     run(program, work.slots)
-
-
-def _program(step: Step, site: Site) -> Program:
-    """Spelled out once for all containers, but for what is one container's own: a thousand of them share their pages."""
-    if step.op in OWN:
-        return PROGRAMS[step.op](site, *step.args)
-    common = site._replace(folders=(), ids=min(site.ids, 0)) if step.op in PROGRAMS else None
-    key = (step.op, step.args, common)
-    if key not in _spelled:
-        first = (common,) if common else ()
-        _spelled[key] = (PROGRAMS if common else SHARED)[step.op](*first, *step.args)
-    return _spelled[key]

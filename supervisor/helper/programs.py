@@ -17,7 +17,7 @@ from supervisor.kernel.calls import attach, clone, close, filesystem, folder, re
 from supervisor.kernel.caps import NAMES
 from supervisor.kernel.caps import mask as bits
 from supervisor.kernel.process import RLIMITS
-from supervisor.kernel.program import Call, Program, Slot, call
+from supervisor.kernel.program import Call, Program, Slot, call, pack
 
 _TEMPORARY = mounts.NOSUID | mounts.NOEXEC
 _KERNEL = {"/proc": PROC, "/sys": SYS}
@@ -227,14 +227,14 @@ def hostname(_: Site, name: str) -> Program:
 
 
 #: Bring lo up (netdevice(7)); low ports open to any user, since nobody else shares this network namespace.
-LOOPBACK = (
+LOOPBACK = pack((
     call("socket", 2, 2 | os.O_CLOEXEC, 0, keep=OTHER),
     call("ioctl", OTHER, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP), path="lo"),
     *close(OTHER),
     resolve(HOST, _PORTS, os.O_WRONLY, keep=OTHER),
     calls.write(OTHER, b"0", _PORTS),
     *close(OTHER),
-)
+))  # fmt: skip
 
 
 def enter() -> Program:

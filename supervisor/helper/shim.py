@@ -13,6 +13,8 @@ import os
 import platform
 import struct
 
+from supervisor.kernel import memory
+
 PROGRAMS = {
     "x86_64": bytes.fromhex(
         "bf0400000031f6b89d0000000f05bf0f000000488d35fe000000b89d0000000f05488b74241031db0fb60648ffc683e8"
@@ -54,14 +56,7 @@ def make() -> int:
     machine = platform.machine()
     if machine not in PROGRAMS:
         return -1
-    file = os.memfd_create("init", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(file, elf(machine, PROGRAMS[machine]))
-    os.fchmod(file, 0o111)
-    fcntl.fcntl(
-        file,
-        fcntl.F_ADD_SEALS,
-        fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL,
-    )
+    file = memory.sealed("init", elf(machine, PROGRAMS[machine]), 0o111)
     made = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     os.close(file)
     return made

@@ -6,15 +6,15 @@ import socket
 from supervisor.helper.accounts import Account
 from supervisor.kernel import mounts
 from supervisor.kernel.cgroup import Leaf
-from supervisor.kernel.program import Slot
+from supervisor.kernel.program import Slot, slots
 
 #: Where the descriptors of a launch are kept: the machine's /, as the supervisor sees it, and every path of the
 #: host is below it; what masked paths show; the new root; its own /dev, /proc and /sys; the user namespace, and a network namespace
 #: that is ready.
-HOST, FOLDER, FILE, ROOT, DEV, PROC, SYS, USERNS, NETWORK = map(Slot, range(9))
+HOST, FOLDER, FILE, ROOT, DEV, PROC, SYS, USERNS, NETWORK = map(Slot, range(1, 10))
 #: And for the time of one step: a place, a tree to attach there, anything else.
-PLACE, TREE, OTHER = map(Slot, range(9, 12))
-SLOTS = OTHER + 1
+PLACE, TREE, OTHER = map(Slot, range(10, 13))
+SLOTS = int(OTHER)
 
 
 class Workplace:
@@ -36,7 +36,7 @@ class Workplace:
         self.leaf = leaf
         self.ids = ids
         self.rootless = rootless
-        self.slots = [-1] * SLOTS
+        self.slots = slots(SLOTS)
         self.slots[USERNS], self.slots[NETWORK] = userns, network
         self.service = 0  # its PID as PID 1 sees it, where that has spawned it
         self.init: socket.socket | None = None  # to PID 1, where that is another process

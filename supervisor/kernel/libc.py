@@ -11,8 +11,10 @@ import os
 import platform
 import signal
 import struct
+from collections.abc import Callable
 
 from supervisor.errors import KernelError
+from supervisor.kernel import memory
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # syscall(2) is variadic: each argument is passed as 64 bits. c_void_p takes ints, bytes, buffers and None.
@@ -24,6 +26,10 @@ NOTHING = (0,) * 6
 # Without letting the interpreter's lock go: for clone3, whose child has no other thread.
 _clone = ctypes.PyDLL(None, use_errno=True).syscall
 _clone.restype, _clone.argtypes = ctypes.c_long, (ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
+_map = _libc.mmap
+_map.restype = ctypes.c_void_p
+_map.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+_PROT_READ, _PROT_EXEC, _MAP_PRIVATE, _MAP_FAILED = 1, 4, 2, (1 << 64) - 1
 _before_fork = ctypes.pythonapi.PyOS_BeforeFork
 _after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
 _after_fork_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
@@ -73,6 +79,20 @@ def _syscall(call: str, path: str, *args: int | bytes | ctypes.Array[ctypes.c_ch
 def words(*words: int) -> bytes:
     """64-bit words as the kernel reads an extensible struct."""
     return struct.pack(f"{len(words)}Q", *words)
+
+
+def load(code: bytes) -> Callable[..., int]:
+    """Machine code that takes and returns 64-bit words by the C calling convention, from a sealed memory file, mapped
+    to be read and executed for good.
+    """
+    file = memory.sealed("code", code, 0o500)
+    try:
+        address = _map(None, len(code), _PROT_READ | _PROT_EXEC, _MAP_PRIVATE, file, 0)
+    finally:
+        os.close(file)
+    if address == _MAP_FAILED:
+        raise KernelError("mmap", ctypes.get_errno(), "code")
+    return ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 5)(address)
 
 
 # ── namespaces ─────────────────────────────────────────────────────────────────────────

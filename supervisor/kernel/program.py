@@ -1,8 +1,8 @@
 """Programs of system calls: written before a fork, carried out after it.
 
 A forked Python copies every page that it writes, and it writes wherever it counts a reference. So what
-a launch does is spelled out beforehand, once for all runs of a container; the child goes through it in
-one loop and touches little else.
+a launch does is spelled out beforehand, once for all runs of a container, and packed as words for the machine
+(kernel.machine), which goes through it and touches little else. Where a call is not as expected, Python decides.
 
 Laws:
 * A program is data: calls in order, no jumps but forward ones, so that it always ends.
@@ -11,19 +11,25 @@ Laws:
 """
 
 import errno
+from array import array
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.kernel import libc
+from supervisor.kernel import libc, machine
 
 _ATTEMPTS = 256
+_GO = machine.load()
 
 
 Argument = int | bytes | tuple[int, ...] | None
 
 
 class Slot(int):
-    """As an argument: what is in the slot of this number."""
+    """As an argument: what is in the slot of this number; as `keep`: where the result goes."""
+
+
+#: What the last call returned, or -errno; of those that nobody asked to keep, too.
+RESULT = Slot(0)
 
 
 class Words(tuple[int, ...]):
@@ -33,15 +39,14 @@ class Words(tuple[int, ...]):
 
 
 class Call(NamedTuple):
-    """One system call, and the `name` by which its failure is told. `filled` are the positions of arguments that are slots, `keep` is the slot of the result
-    (-1: none), `expected` the only result that is right (-1: any), `passes` say by which errors how many
-    calls after it are passed over; `path` is what it is about.
+    """One system call, and the `name` by which its failure is told. `keep` is the slot of the result, `expected` the
+    only one that is right (-1: any), `passes` say by which errors how many calls after it are passed
+    over; `path` is what it is about.
     """
 
     name: str
     number: int
     arguments: tuple[Argument, ...]
-    filled: tuple[int, ...]
     keep: int
     expected: int
     passes: tuple[tuple[int, int], ...]
@@ -51,66 +56,133 @@ class Call(NamedTuple):
 Program = tuple[Call, ...]
 
 
+class Packed(NamedTuple):
+    """A program as the machine reads it: `words` are its calls, `text` is what their pointers lead to."""
+
+    calls: Program
+    words: "array[int]"
+    text: "array[int]"
+
+
+class CallError(KernelError):
+    """A call failed, the one at position `at`."""
+
+    def __init__(self, call: Call, errno: int, at: int) -> None:
+        super().__init__(call.name, errno, call.path)
+        self.at = at
+
+
 def call(
     name: str,
     *arguments: Argument,
-    keep: int = -1,
+    keep: int = RESULT,
     expected: int = -1,
     passes: tuple[tuple[int, int], ...] = (),
     path: str = "",
     told: str = "",
 ) -> Call:
-    filled = tuple(at for at, one in enumerate(arguments) if isinstance(one, (Slot, Words)))
     padded = (*arguments, *libc.NOTHING[len(arguments) :])
-    return Call(told or name, libc.NUMBERS[name], padded, filled, keep, expected, passes, path)
+    return Call(told or name, libc.NUMBERS[name], padded, keep, expected, passes, path)
 
 
-def run(program: Program, slots: list[int]) -> None:
-    """Raises KernelError(call, errno, path) for the first that fails; its errno is EPERM where the kernel
-    said yes and did something else.
-    """
-    calls = iter(program)
-    for one in calls:
-        _, number, arguments, filled, keep, expected, _, _ = one
-        if filled:
-            given = list(arguments)
-            for position in filled:
-                given[position] = _filled(given[position], slots)
-            arguments = tuple(given)
-        result = libc.invoke(number, *arguments)
-        if result < 0:
-            result = _again(one, arguments)
-        if result < 0:
-            for _ in range(_passed_over(one, libc.last_errno())):
-                next(calls)
-        elif expected >= 0 and result != expected:
-            raise KernelError(one.name, errno.EPERM, one.path)
-        elif keep >= 0:
-            slots[keep] = result
+def slots(count: int) -> "array[int]":
+    """RESULT and `count` more, with nothing in them."""
+    return array("q", [-1] * (1 + count))
 
 
-def _filled(argument: Argument, slots: list[int]) -> Argument:
+def pack(program: Program) -> Packed:
+    text, places = array("B"), dict[bytes, int]()
+    for one in program:
+        for argument in one.arguments:
+            if isinstance(argument, bytes) and argument not in places:
+                places[argument] = len(text)
+                text.frombytes(argument + bytes(8 - len(argument) % 8))
+    base, words = text.buffer_info()[0], array("q")
+    for one in program:
+        words.extend(_words(one, {text: base + at for text, at in places.items()}))
+    return Packed(program, words, text)
+
+
+def _words(one: Call, pointers: dict[bytes, int]) -> list[int]:
+    filled = sum(1 << at for at, argument in enumerate(one.arguments) if isinstance(argument, Slot))
+    number = -1 if _is_ours(one) else one.number
+    values = (pointers[one] if isinstance(one, bytes) else one for one in one.arguments)
+    arguments = [0 if one is None or isinstance(one, tuple) else one for one in values]
+    return [number, *map(_signed, arguments), filled, one.keep, one.expected]
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 == 1 else value
+
+
+def _is_ours(one: Call) -> bool:
+    """Python makes the call: there is a struct to be filled first."""
+    return any(isinstance(argument, Words) for argument in one.arguments)
+
+
+def run(program: Packed, slots: "array[int]") -> None:
+    """Raises CallError for the first that fails; its errno is EPERM where the kernel said yes and did something else."""
+    at, count = 0, len(program.calls)
+    while (at := _go(program, at, slots)) < count:
+        at += 1 + _judge(program.calls[at], slots, at)
+
+
+def _go(program: Packed, at: int, slots: "array[int]") -> int:
+    """The position of the first call from `at` on that is not as expected, or is left to Python."""
+    if _GO:
+        return _GO(program.words.buffer_info()[0], at, len(program.calls), slots.buffer_info()[0])
+    return interpret(program, at, slots)
+
+
+def interpret(program: Packed, at: int, slots: "array[int]") -> int:
+    """As the machine does it, for machines that we have no code for."""
+    for one in program.calls[at:]:
+        if _is_ours(one):
+            break
+        result = _invoke(one, slots)
+        if result < 0 or (one.expected >= 0 and result != one.expected):
+            slots[RESULT] = result
+            break
+        slots[one.keep] = result
+        at += 1
+    return at
+
+
+def _invoke(one: Call, slots: "array[int]") -> int:
+    """What it returns, or -errno."""
+    result: int = libc.invoke(one.number, *(_filled(argument, slots) for argument in one.arguments))
+    return result if result >= 0 else -libc.last_errno()
+
+
+def _filled(argument: Argument, slots: "array[int]") -> Argument:
     if isinstance(argument, Words):
         return libc.words(*(slots[one] if isinstance(one, Slot) else one for one in argument))
-    return slots[argument]  # type: ignore[index]  # it is a slot
+    return slots[argument] if isinstance(argument, Slot) else argument
 
 
-def _again(one: Call, arguments: tuple[Argument, ...]) -> int:
+def _judge(one: Call, slots: "array[int]", at: int) -> int:
+    """Of a call whose result is not as expected, or that is to be made: how many after it are passed over."""
+    result = _invoke(one, slots) if _is_ours(one) else slots[RESULT]
+    if result == -errno.EAGAIN:
+        result = _again(one, slots)
+    if result < 0:
+        for expected, count in one.passes:
+            if result == -expected:
+                return count
+        raise CallError(one, -result, at)
+    if one.expected >= 0 and result != one.expected:
+        raise CallError(one, errno.EPERM, at)
+    slots[one.keep] = result
+    return 0
+
+
+def _again(one: Call, slots: "array[int]") -> int:
     """openat2(2) answers EAGAIN when something was mounted or renamed while ".." was resolved, since it cannot
     tell whether that led out of the root; it is asked again, but not for ever.
     """
-    result = -1
+    result = -errno.EAGAIN
     for _ in range(_ATTEMPTS if one.number == libc.NUMBERS["openat2"] else 0):
-        if libc.last_errno() != errno.EAGAIN:
-            break
-        result = libc.invoke(one.number, *arguments)
-        if result >= 0:
+        result = _invoke(one, slots)
+        if result != -errno.EAGAIN:
             break
     return result
-
-
-def _passed_over(one: Call, error: int) -> int:
-    for expected, count in one.passes:
-        if error == expected:
-            return count
-    raise KernelError(one.name, error, one.path)

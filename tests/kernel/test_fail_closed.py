@@ -35,8 +35,8 @@ EVERY = os.environ.get("FAULTS") == "every"
 FRESH = 500 if EVERY else 160
 #: strace's option by which forks are traced too.
 FOLLOW = {False: (), True: ("-f",)}
-#: Calls that cannot fail, or are the kernel's own.
-UNFAILING = {"exit_group", "rt_sigreturn", "restart_syscall"}
+#: Calls that cannot fail, or are the kernel's own; brk answers with where the end is, and an error is an address to libc.
+UNFAILING = {"exit_group", "rt_sigreturn", "restart_syscall", "brk"}
 #: They do not say why they failed (setfsuid(2), umask(2)).
 WORDLESS = {"setfsuid", "setfsgid", "umask"}
 #: What a container cannot tell from inside: only a refusal will do.

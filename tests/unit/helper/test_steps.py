@@ -1,11 +1,14 @@
 """A launch is data: its steps keep their order whatever is declared, and stay below the new root."""
 
+from collections.abc import Iterable
+from itertools import groupby
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.helper.asked import Visit
 from supervisor.helper.inward import visiting
-from supervisor.helper.operations import prepare, prepare_launch
+from supervisor.helper.operations import Task, prepare, prepare_launch
 from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Bind, Launch
 from supervisor.helper.steps import Step, plan
@@ -62,11 +65,25 @@ def target_of(step: Step) -> str:
     return str(step.args[targets[step.op]]) if step.op in targets else ""
 
 
+def in_turn(stages: Iterable[str]) -> list[str]:
+    """Without those that repeat the one before."""
+    return [stage for stage, _ in groupby(stages)]
+
+
+def stages_of(tasks: tuple[Task, ...]) -> list[str]:
+    return in_turn(stage for task in tasks for stage in task.stages or (task.stage,))
+
+
 @given(LAUNCHES, st.booleans())
 def test_every_step_can_be_made_ready(launch: Launch, rootless: bool) -> None:
     steps = plan(launch, FILTERS, rootless=rootless)
     ready = prepare_launch(steps, SITE._replace(ids=launch.ids))
-    assert [task.stage for task in ready.service] == [step.stage for step in steps.service]
+    for made, wanted in (
+        (ready.first, steps.first),
+        (ready.root, steps.root),
+        (ready.service, steps.service),
+    ):
+        assert stages_of(made) == in_turn(step.stage for step in wanted)
     assert ready.spawns == (steps.service[-1].op == "spawn")
 
 
@@ -193,10 +210,14 @@ def test_a_command_takes_every_step_that_its_service_took_in_the_same_order(
     service = plan(launch, FILTERS, rootless=False).service
     programs = plan(launch, FILTERS, rootless=False).filters
     steps = visiting(launch, programs, visit)
-    assert len(prepare(steps.visitor + steps.command, SITE)) == len(steps.visitor + steps.command)
+    taken = steps.visitor + steps.command
+    assert stages_of(prepare(taken, SITE)) == in_turn(step.stage for step in taken)
     own = {"lookup", "own-session", "streams", "terminal"}
-    taken = [step for step in steps.command if step.op not in own]
-    assert taken[:-1] == [step for step in service if step.op not in {"session", "output", "await-init"}][:-1]
+    taken = tuple(step for step in steps.command if step.op not in own)
+    assert (
+        list(taken[:-1])
+        == [step for step in service if step.op not in {"session", "output", "await-init"}][:-1]
+    )
     assert (taken[-1].op, taken[-1].args[0]) == ("exec", visit.argv)
 
 

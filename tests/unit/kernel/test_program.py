@@ -1,33 +1,47 @@
-"""Programs of system calls: in order, with what calls return passed on, ended by the first failure that was not expected."""
+"""Programs of system calls: in order, with what calls return passed on, ended by the first failure that was not
+expected; by the machine's own loop and by the interpreter's, which are the same to whoever asks.
+"""
 
 import errno
 import os
+from array import array
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from supervisor.errors import KernelError
-from supervisor.kernel import calls
-from supervisor.kernel.program import Program, Slot, Words, call, run
+from supervisor.kernel import calls, program
+from supervisor.kernel.program import CallError, Program, Slot, Words, call, pack, run, slots
 
-HERE, THERE = Slot(0), Slot(1)
+HERE, THERE = Slot(1), Slot(2)
 
 
-def ran(program: Program, *first: int) -> list[int]:
-    slots = [*first, -1, -1][:2]
-    run(program, slots)
-    return slots
+@pytest.fixture(autouse=True, params=["machine", "interpreter"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "interpreter":
+        monkeypatch.setattr(program, "_GO", None)
+    elif not program._GO:
+        pytest.skip("no code for this machine")
+
+
+def ran(calls: Program, here: int = -1) -> "array[int]":
+    held = slots(2)
+    held[HERE] = here
+    run(pack(calls), held)
+    return held
 
 
 def test_what_a_call_returns_is_an_argument_of_the_next(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    program = (
+    steps = (
         calls.open_path(str(tmp_path), os.O_PATH, keep=HERE),
         calls.resolve(HERE, "sub", os.O_PATH, keep=THERE),
         call("mkdirat", THERE, b"deep", 0o755),
         *calls.close(HERE, THERE),
     )
-    here, there = ran(program)
+    _, here, there = ran(steps)
     assert (tmp_path / "sub/deep").is_dir()
     for descriptor in (here, there):
         with pytest.raises(OSError, match="Bad file descriptor"):
@@ -36,12 +50,12 @@ def test_what_a_call_returns_is_an_argument_of_the_next(tmp_path: Path) -> None:
 
 def test_a_failure_ends_it_and_says_which_call_and_about_what(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    program = (
+    steps = (
         calls.open_path(missing, os.O_PATH, keep=HERE),
         call("mkdirat", -100, os.fsencode(missing), 0o755),
     )
     with pytest.raises(KernelError) as raised:
-        ran(program)
+        ran(steps)
     assert (raised.value.call, raised.value.errno, raised.value.path) == ("openat", errno.ENOENT, missing)
     assert not Path(missing).exists()
 
@@ -53,14 +67,14 @@ def test_a_failure_is_told_by_the_name_that_it_was_given() -> None:
 
 def test_an_expected_error_passes_over_as_many_calls_as_belong_to_it(tmp_path: Path) -> None:
     place = os.open(tmp_path, os.O_PATH)
-    program = (
+    steps = (
         calls.resolve(HERE, "absent", os.O_PATH, keep=THERE, passes=((errno.ENOENT, 2),)),
         call("mkdirat", HERE, b"one", 0o755),
         call("mkdirat", HERE, b"two", 0o755),
         call("mkdirat", HERE, b"three", 0o755),
         *calls.close(HERE),
     )
-    assert ran(program, place)[THERE] == -1
+    assert ran(steps, place)[THERE] == -1
     assert [one.name for one in tmp_path.iterdir()] == ["three"]
 
 
@@ -87,3 +101,21 @@ def test_a_folder_is_made_if_it_is_missing_and_never_found_through_a_link(tmp_pa
         ran(calls.folder(HERE, "link", "/link", keep=THERE), place)
     assert raised.value.errno == errno.ELOOP
     os.close(place)
+
+
+def test_a_failure_says_at_which_position_it_was() -> None:
+    with pytest.raises(CallError) as raised:
+        ran((call("umask", 0o022), call("close", -1), call("umask", 0o022)))
+    assert raised.value.at == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_bytes_of_any_length_are_where_their_pointers_lead(first: bytes, second: bytes) -> None:
+    reader, writer = os.pipe()
+    ran(
+        tuple(call("write", HERE, one, len(one), expected=len(one)) for one in (first, second, first)), writer
+    )
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        assert file.read() == first + second + first
