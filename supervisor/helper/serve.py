@@ -28,6 +28,7 @@ from supervisor.helper.table import Table
 from supervisor.kernel import process
 
 _HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_QUIET = 3  # milliseconds without a word, after which there is time
 _BREATH = 0.05  # seconds until what failed is looked at again
 
 
@@ -86,10 +87,14 @@ class Helper:
             self._mind_holder()
 
     def _heard(self) -> list[tuple[int, int]]:
-        """What there is to do; while there is nothing, the next launch is made easier."""
+        """What there is to do; while there is nothing, and no run begins or ends, the next launch is made easier."""
         spare = self.table.place.spare
-        if spare.wanted and not self.stopping:
-            if found := self.hearing.wait(0):
+        if (
+            spare.wanted
+            and not self.stopping
+            and all(one.phase == policy.LIVE for one in self.waiting.values())
+        ):
+            if found := self.hearing.wait(_QUIET):
                 return found
             spare.make()
         return self.hearing.wait(self._patience())
