@@ -106,11 +106,23 @@ class Cell:
         notes.begin(self.files.folder, run)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, IDS)
-        network = self.place.spare.take() if "net" in self.launch.namespaces else -1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.report = ours
+        network = self.place.spare.take() if "net" in self.launch.namespaces else -1
+        try:
+            self._fork(theirs, network)
+        finally:
+            theirs.close()
+            process.close(network)
+        self.phase = policy.LAUNCHING
+
+    def _fork(self, report: socket.socket, network: int) -> None:
+        # Made here, since whatever the child makes or looks at costs it copies of pages.
+        shim = self.place.shim if self.launch.shim else -1
+        kept = child.Kept(report.fileno(), self.files.open["exit"], shim)
+        work = self._workplace(kept, network)
         # No handler of ours may run in the child; it takes back the default mask itself.
         before = process.block_signals()
         try:
@@ -118,12 +130,12 @@ class Cell:
                 self.leaf, namespaces.clone_flag(self.launch.namespaces)
             )
             if self.init == 0:
-                self._become_child(theirs, network)
+                try:
+                    child.first(work, self.declaration.tasks, kept, report, shim=self.launch.init)
+                finally:
+                    os._exit(child.FAILED)
         finally:
             process.unblock_signals(before)
-            theirs.close()
-            process.close(network)
-        self.phase = policy.LAUNCHING
 
     def _open_files(self) -> None:
         self.files.make()
@@ -134,18 +146,12 @@ class Cell:
         else:
             self.files.unbind_notify()
 
-    def _become_child(self, report: socket.socket, network: int) -> None:
-        try:
-            files = self.files.open
-            shim = self.place.shim if self.launch.shim else -1
-            fds = child.Descriptors(report.fileno(), files["stdout"], files["stderr"], files["exit"], shim)
-            work = Workplace(
-                self.place.mountpoint, self.leaf,
-                ids=self.launch.ids, userns=self.userns, network=network, rootless=self.place.rootless,
-            )  # fmt: skip
-            child.first(work, self.declaration.tasks, fds, report, shim=self.launch.init)
-        finally:
-            os._exit(child.FAILED)
+    def _workplace(self, kept: child.Kept, network: int) -> Workplace:
+        return Workplace(
+            self.place.mountpoint, self.leaf,
+            ids=self.launch.ids, userns=self.userns, network=network, rootless=self.place.rootless,
+            output=self.files.outputs, keep=kept,
+        )  # fmt: skip
 
     def read_report(self) -> bool:
         """Take what the launch says; True once it has said all (exec succeeded, or it failed)."""

@@ -26,37 +26,36 @@ from typing import NamedTuple, NoReturn
 from supervisor.errors import KernelError
 from supervisor.helper import build, init
 from supervisor.helper.operations import Task, Tasks
-from supervisor.helper.workplace import NETWORK, Workplace
+from supervisor.helper.programs import LET_GO
+from supervisor.helper.workplace import Workplace
 from supervisor.kernel import process
-from supervisor.kernel.program import CallError
+from supervisor.kernel.program import CallError, run
 
 FAILED = 125  # what a process of a failed launch exits with; the report says why
 
 
-class Descriptors(NamedTuple):
-    """What the child keeps of the helper's descriptors; all others are closed."""
+class Kept(NamedTuple):
+    """What the child keeps of the helper's descriptors to the end."""
 
     report: int
-    stdout: int
-    stderr: int
     exit_file: int
     shim: int  # -1: PID 1 may not execute it, or there is none
 
 
-def first(work: Workplace, tasks: Tasks, fds: Descriptors, report: socket.socket, *, shim: bool) -> NoReturn:
+def first(work: Workplace, tasks: Tasks, fds: Kept, report: socket.socket, *, shim: bool) -> NoReturn:
     """The helper's child, PID 1 of the container."""
     try:
-        _let_go(fds, work.userns, work.slots[NETWORK])
+        _let_go(work)
         take(work, tasks.first)
         if tasks.spawns:
-            _spawn(work, tasks, report, {fds.report, fds.exit_file, fds.shim})
+            _spawn(work, tasks, report, {*fds})
             init.run(work.service, fds.exit_file, fds.shim)
         if shim:
             ours, work.init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             service = os.fork()
             if service:
                 work.init.close()
-                _attend(work, tasks, ours, {fds.report, fds.exit_file, fds.shim})
+                _attend(work, tasks, ours, {*fds})
                 report.close()
                 init.run(service, fds.exit_file, fds.shim)
             ours.close()
@@ -92,14 +91,8 @@ def _attend(work: Workplace, tasks: Tasks, service: socket.socket, keep: set[int
         os._exit(FAILED)
 
 
-def _let_go(fds: Descriptors, *namespaces: int) -> None:
-    """Nothing of the helper's reaches a container: not its descriptors, signals, terminal or memory."""
-    process.set_undumpable()
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(null, 0)
-    os.dup2(fds.stdout, 1)
-    os.dup2(fds.stderr, 2)
-    process.close_all_but({fds.report, fds.exit_file, fds.shim, *namespaces})
+def _let_go(work: Workplace) -> None:
+    run(LET_GO, work.slots)
     # From here on nothing may be imported: after the root has changed it would be the container's file.
     sys.meta_path.clear()
     sys.path.clear()

@@ -12,7 +12,7 @@ from supervisor.errors import KernelError
 from supervisor.helper.accounts import look_up
 from supervisor.helper.protocol import IDS
 from supervisor.helper.workplace import Workplace
-from supervisor.kernel import caps, process, seccomp
+from supervisor.kernel import caps, process
 
 _ROOT = 0
 
@@ -54,12 +54,6 @@ def workdir(_work: Workplace, path: str) -> None:
     os.chdir(path)
     if not os.getcwd().startswith("/"):
         raise KernelError("chdir", errno.EACCES, path)
-
-
-def filter_calls(_work: Workplace, programs: tuple[bytes, ...]) -> None:
-    """After everything that it might not allow; execve it must."""
-    for program in programs:
-        seccomp.install(program)
 
 
 def await_init(work: Workplace) -> None:

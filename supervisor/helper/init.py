@@ -15,10 +15,10 @@ import socket
 from contextlib import suppress
 from typing import NoReturn
 
-from supervisor.helper import confine, shim
+from supervisor.helper import shim
 from supervisor.helper.accounts import Account
 from supervisor.helper.workplace import Workplace
-from supervisor.kernel import caps, mounts, namespaces, process
+from supervisor.kernel import caps, mounts, namespaces, process, seccomp
 
 _ALL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _SIGNALLED = 128
@@ -83,7 +83,8 @@ def give_up(work: Workplace, service: socket.socket, filters: tuple[bytes, ...],
     if os.getuid() != uid or os.getgid() != gid:
         process.become(uid, gid, ids[2:])
     _lay_down()
-    confine.filter_calls(work, filters)
+    for one in filters:
+        seccomp.install(one)
     service.send(b"done")
     service.close()
     return True

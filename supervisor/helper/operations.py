@@ -25,7 +25,7 @@ OPERATIONS: dict[str, Operation] = {
     "device": devices.device, "network": build.network, "join-network": build.join_network,
     # in it
     "lookup": confine.lookup, "output": confine.output, "become": confine.become,
-    "capabilities": confine.capabilities, "workdir": confine.workdir, "filter": confine.filter_calls,
+    "capabilities": confine.capabilities, "workdir": confine.workdir,
     "await-init": confine.await_init, "exec": confine.execute, "spawn": confine.spawn,
     # into what lives already
     "setns": entry.setns, "pipes": entry.pipes, "own-pipe": entry.own_pipe, "own-session": entry.own_session, "streams": entry.streams,

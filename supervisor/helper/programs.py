@@ -11,7 +11,22 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-from supervisor.helper.workplace import DEV, FILE, FOLDER, HOST, OTHER, PLACE, PROC, ROOT, SYS, TREE, USERNS
+from supervisor.helper.workplace import (
+    DEV,
+    ERR,
+    FILE,
+    FOLDER,
+    GAPS,
+    HOST,
+    OTHER,
+    OUT,
+    PLACE,
+    PROC,
+    ROOT,
+    SYS,
+    TREE,
+    USERNS,
+)
 from supervisor.kernel import calls, mounts, namespaces
 from supervisor.kernel.calls import attach, clone, close, filesystem, folder, resolve, set_attributes
 from supervisor.kernel.caps import NAMES
@@ -23,7 +38,7 @@ _TEMPORARY = mounts.NOSUID | mounts.NOEXEC
 _KERNEL = {"/proc": PROC, "/sys": SYS}
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
-_PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38
+_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 24, 38
 
 
 class Site(NamedTuple):
@@ -56,6 +71,18 @@ def join(site: Site) -> Program:
             *close(OTHER),
         )
     return program
+
+
+#: Nothing of the helper's reaches a container: not its descriptors or memory. By descriptors only: what is kept lies
+#: between the gaps.
+LET_GO = pack((
+    calls.prctl(_PR_SET_DUMPABLE, 0, told="PR_SET_DUMPABLE"),
+    calls.open_path("/dev/null", os.O_RDONLY, keep=OTHER),
+    call("dup3", OTHER, 0, 0, passes=((errno.EINVAL, 0),)),
+    call("dup3", OUT, 1, 0),
+    call("dup3", ERR, 2, 0),
+    *(call("close_range", low, high) for low, high in GAPS),
+))  # fmt: skip
 
 
 def unshare(names: tuple[str, ...]) -> Program:
@@ -293,6 +320,11 @@ def bounding(names: tuple[str, ...]) -> Program:
     )  # fmt: skip
 
 
+def filter_calls(filters: tuple[bytes, ...]) -> Program:
+    """After everything that it might not allow; execve it must."""
+    return tuple(calls.seccomp_filter(one) for one in filters)
+
+
 def no_new_privileges() -> Program:
     return (calls.prctl(_PR_SET_NO_NEW_PRIVS, 1, told="PR_SET_NO_NEW_PRIVS"),)
 
@@ -302,7 +334,7 @@ SHARED: dict[str, Callable[..., Program]] = {
     "unshare": unshare, "keyring": keyring, "private": private, "no-setuid": no_setuid, "seal": seal,
     "mount-kernel": mount_kernel, "dev": dev, "mount-dev": mount_dev, "mask": mask, "protect": protect,
     "node": node, "link": link, "enter": enter, "session": session, "rlimit": rlimit,
-    "userns": userns, "bounding": bounding, "no-new-privileges": no_new_privileges,
+    "userns": userns, "bounding": bounding, "no-new-privileges": no_new_privileges, "filter": filter_calls,
 }  # fmt: skip
 #: One container's own, by its site as well.
 PROGRAMS: dict[str, Callable[..., Program]] = {

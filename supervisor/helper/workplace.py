@@ -4,7 +4,7 @@ import os
 import socket
 
 from supervisor.helper.accounts import Account
-from supervisor.kernel import mounts
+from supervisor.kernel import mounts, process
 from supervisor.kernel.cgroup import Leaf
 from supervisor.kernel.program import Slot, slots
 
@@ -12,14 +12,18 @@ from supervisor.kernel.program import Slot, slots
 #: host is below it; what masked paths show; the new root; its own /dev, /proc and /sys; the user namespace, and a network namespace
 #: that is ready.
 HOST, FOLDER, FILE, ROOT, DEV, PROC, SYS, USERNS, NETWORK = map(Slot, range(1, 10))
+#: What becomes of the helper's descriptors: the container's output; the first and the last of each range that is closed.
+OUT, ERR = map(Slot, range(10, 12))
+GAPS = tuple((Slot(at), Slot(at + 1)) for at in range(12, 24, 2))
 #: And for the time of one step: a place, a tree to attach there, anything else.
-PLACE, TREE, OTHER = map(Slot, range(10, 13))
+PLACE, TREE, OTHER = map(Slot, range(24, 27))
 SLOTS = int(OTHER)
 
 
 class Workplace:
     """`mountpoint` is an empty folder of the host, hidden by the new root; `ids` and `userns` are those
-    of the container's user namespace (-1: the host's).
+    of the container's user namespace (-1: the host's). Of the helper's descriptors it is given `output` as 1 and 2, and
+    up to three that it is to `keep`.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class Workplace:
         userns: int = -1,
         network: int = -1,
         rootless: bool = False,
+        output: tuple[int, int] = (-1, -1),
+        keep: tuple[int, ...] = (),
     ) -> None:
         self.mountpoint = mountpoint
         self.leaf = leaf
@@ -38,6 +44,10 @@ class Workplace:
         self.rootless = rootless
         self.slots = slots(SLOTS)
         self.slots[USERNS], self.slots[NETWORK] = userns, network
+        self.slots[OUT], self.slots[ERR] = output
+        closed = process.gaps({*keep, userns, network})
+        for at, (first, last) in enumerate(closed + [closed[-1]] * (len(GAPS) - len(closed))):
+            self.slots[GAPS[at][0]], self.slots[GAPS[at][1]] = first, last
         self.service = 0  # its PID as PID 1 sees it, where that has spawned it
         self.init: socket.socket | None = None  # to PID 1, where that is another process
         self.account = Account(0, 0, (0,), "/")

@@ -8,7 +8,7 @@ import errno
 import os
 import struct
 
-from supervisor.kernel import libc, mounts
+from supervisor.kernel import libc, mounts, seccomp
 from supervisor.kernel.program import Call, Program, Slot, Words, call
 
 _CWD = -100  # AT_FDCWD
@@ -113,6 +113,13 @@ def capset(permitted: int, inheritable: int = 0) -> Call:
 
 def prctl(option: int, *arguments: int, told: str, passes: tuple[tuple[int, int], ...] = ()) -> Call:
     return call("prctl", option, *arguments, passes=passes, told=told)
+
+
+def seccomp_filter(program: bytes) -> Call:
+    """As seccomp.install."""
+    seccomp.check(program)
+    count = len(program) // 8
+    return call("seccomp", 1, 0, Words((count, program)), path=f"{count} instructions")
 
 
 def rlimit(number: int, soft: int, hard: int, path: str) -> Call:

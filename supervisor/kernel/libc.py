@@ -213,6 +213,12 @@ def personality(persona: int) -> int:
     return _syscall("personality", hex(persona), persona)
 
 
+def address(data: bytes) -> int:
+    """Where they lie, for as long as they are held."""
+    found: int = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+    return found
+
+
 def overwrite(address: int, data: bytes) -> None:
     """Memory of this process; the caller knows that it may be written."""
     ctypes.memmove(address, data, len(data))

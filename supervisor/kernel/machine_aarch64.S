@@ -11,7 +11,7 @@ go:     stp     x19, x20, [sp, -48]!
 
 next:   cmp     x20, x21
         b.hs    out
-        mov     x9, 80
+        mov     x9, 96
         madd    x23, x20, x9, x19
         ldp     x8, x0, [x23]
         ldp     x1, x2, [x23, 16]
@@ -31,12 +31,20 @@ next:   cmp     x20, x21
         ldr     x5, [x22, x5, lsl 3]
 1:      tbnz    x8, 63, out             // a number below 0: not a call for us
         svc     0
-        tbnz    x0, 63, stop
+        tbnz    x0, 63, failed
         ldp     x9, x10, [x23, 64]
         tbnz    x10, 63, keep           // expected, below 0: any
         cmp     x0, x10
         b.ne    stop
 keep:   str     x0, [x22, x9, lsl 3]
+        add     x20, x20, 1
+        b       next
+
+failed: ldp     x9, x10, [x23, 80]      // with the error that was expected: past what belongs to it
+        neg     x11, x0
+        cmp     x11, x9
+        b.ne    stop
+        add     x20, x20, x10
         add     x20, x20, 1
         b       next
 

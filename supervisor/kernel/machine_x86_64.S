@@ -1,6 +1,7 @@
 # go(program, at, count, slots): carries out the calls of a program of kernel/program.py, from the one at `at` on,
 # until one is not as expected; returns its position, `count` when all were. By the C calling convention.
-# A call is ten 64-bit words: number, six arguments, which of them are slots, slot of the result, expected.
+# A call is twelve 64-bit words: number, six arguments, which of them are slots, slot of the result, expected
+# result, expected error, how many calls are passed over by that error.
 # Assembled into supervisor/kernel/machine.py.
 
         .intel_syntax noprefix
@@ -16,7 +17,7 @@ go:     push    rbx
 
 next:   cmp     rbp, r12
         jae     out
-        imul    r14, rbp, 80
+        imul    r14, rbp, 96
         add     r14, rbx
         mov     rdi, [r14 + 8]
         mov     rsi, [r14 + 16]
@@ -48,7 +49,7 @@ next:   cmp     rbp, r12
         js      out
         syscall
         test    rax, rax
-        js      stop
+        js      failed
         mov     rcx, [r14 + 72]         # expected, below 0: any
         test    rcx, rcx
         js      keep
@@ -56,6 +57,14 @@ next:   cmp     rbp, r12
         jne     stop
 keep:   mov     rcx, [r14 + 64]
         mov     [r13 + rcx * 8], rax
+        inc     rbp
+        jmp     next
+
+failed: mov     rcx, rax                # with the error that was expected: past what belongs to it
+        neg     rcx
+        cmp     rcx, [r14 + 80]
+        jne     stop
+        add     rbp, [r14 + 88]
         inc     rbp
         jmp     next
 

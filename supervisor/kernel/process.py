@@ -154,12 +154,18 @@ def close(*descriptors: int) -> None:
 
 def close_all_but(keep: set[int]) -> None:
     """Close every descriptor from 3 up that is not in `keep`."""
-    low = 3
+    for first, last in gaps(keep):
+        libc.close_range(first, last)
+
+
+def gaps(keep: set[int]) -> list[tuple[int, int]]:
+    """The first and the last of each range of descriptors from 3 up that has none of `keep`; the last has no end."""
+    found, low = [], 3
     for descriptor in sorted(fd for fd in keep if fd >= low):
         if low < descriptor:
-            libc.close_range(low, descriptor - 1)
+            found.append((low, descriptor - 1))
         low = descriptor + 1
-    libc.close_range(low, _LAST)
+    return [*found, (low, _LAST)]
 
 
 def may_be_somebody_else() -> bool:

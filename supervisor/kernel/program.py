@@ -21,7 +21,7 @@ _ATTEMPTS = 256
 _GO = machine.load()
 
 
-Argument = int | bytes | tuple[int, ...] | None
+Argument = int | bytes | tuple[int | bytes, ...] | None
 
 
 class Slot(int):
@@ -32,8 +32,8 @@ class Slot(int):
 RESULT = Slot(0)
 
 
-class Words(tuple[int, ...]):
-    """As an argument: a struct of 64-bit words, some of which may be slots."""
+class Words(tuple[int | bytes, ...]):
+    """As an argument: a struct of 64-bit words. Some may be slots; bytes are pointed to."""
 
     __slots__ = ()
 
@@ -91,24 +91,39 @@ def slots(count: int) -> "array[int]":
 
 
 def pack(program: Program) -> Packed:
-    text, places = array("B"), dict[bytes, int]()
+    text, places = array("B"), dict[Argument, int]()
+    for argument in (argument for one in program for argument in one.arguments):
+        _place(argument, text, places)
+    base = text.buffer_info()[0]
+    for argument, at in places.items():
+        if isinstance(argument, Words):
+            filled = (base + places[one] if isinstance(one, bytes) else one for one in argument)
+            text[at : at + 8 * len(argument)] = array("B", libc.words(*filled))
+    words = array("q")
     for one in program:
-        for argument in one.arguments:
-            if isinstance(argument, bytes) and argument not in places:
-                places[argument] = len(text)
-                text.frombytes(argument + bytes(8 - len(argument) % 8))
-    base, words = text.buffer_info()[0], array("q")
-    for one in program:
-        words.extend(_words(one, {text: base + at for text, at in places.items()}))
+        words.extend(_words(one, {argument: base + at for argument, at in places.items()}))
     return Packed(program, words, text)
 
 
-def _words(one: Call, pointers: dict[bytes, int]) -> list[int]:
+def _place(argument: Argument, text: "array[int]", places: dict[Argument, int]) -> None:
+    """Where what is pointed to will be, and what it points to before it; 8 bytes apart, and followed by a 0."""
+    if argument in places or not isinstance(argument, (bytes, Words)):
+        return
+    content = argument if isinstance(argument, bytes) else bytes(8 * len(argument))
+    for one in argument if isinstance(argument, Words) else ():
+        _place(one if isinstance(one, bytes) else None, text, places)
+    places[argument] = len(text)
+    text.frombytes(content + bytes(8 - len(content) % 8))
+
+
+def _words(one: Call, pointers: dict[Argument, int]) -> list[int]:
     filled = sum(1 << at for at, argument in enumerate(one.arguments) if isinstance(argument, Slot))
     number = -1 if _is_ours(one) else one.number
-    values = (pointers[one] if isinstance(one, bytes) else one for one in one.arguments)
-    arguments = [0 if one is None or isinstance(one, tuple) else one for one in values]
-    return [number, *map(_signed, arguments), filled, one.keep, one.expected]
+    arguments = (
+        pointers.get(one, 0) if isinstance(one, (bytes, tuple)) else one or 0 for one in one.arguments
+    )
+    passes = one.passes[0] if one.passes else (0, 0)
+    return [number, *map(_signed, arguments), filled, one.keep, one.expected, *passes]
 
 
 def _signed(value: int) -> int:
@@ -117,7 +132,8 @@ def _signed(value: int) -> int:
 
 def _is_ours(one: Call) -> bool:
     """Python makes the call: there is a struct to be filled first."""
-    return any(isinstance(argument, Words) for argument in one.arguments)
+    structs = (argument for argument in one.arguments if isinstance(argument, Words))
+    return any(isinstance(word, Slot) for struct in structs for word in struct)
 
 
 def run(program: Packed, slots: "array[int]") -> None:
@@ -156,8 +172,14 @@ def _invoke(one: Call, slots: "array[int]") -> int:
 
 def _filled(argument: Argument, slots: "array[int]") -> Argument:
     if isinstance(argument, Words):
-        return libc.words(*(slots[one] if isinstance(one, Slot) else one for one in argument))
+        return libc.words(*(_word(one, slots) for one in argument))
     return slots[argument] if isinstance(argument, Slot) else argument
+
+
+def _word(word: int | bytes, slots: "array[int]") -> int:
+    if isinstance(word, bytes):
+        return libc.address(word)
+    return slots[word] if isinstance(word, Slot) else word
 
 
 def _judge(one: Call, slots: "array[int]", at: int) -> int:

@@ -17,9 +17,14 @@ def install(program: bytes) -> None:
     Needs no_new_privs or CAP_SYS_ADMIN, else EACCES. Nothing is asked of the kernel afterwards: that the
     call succeeded *is* its word, and the filter may answer any further call with an end of the process.
     """
+    check(program)
+    libc.seccomp_filter(program)
+
+
+def check(program: bytes) -> None:
+    """Raise KernelError unless it is as long as one can be: its length is told to the kernel in 16 bits."""
     if not program or len(program) % _SIZE or len(program) > _LONGEST * _SIZE:
         raise KernelError("seccomp", errno.EINVAL, f"{len(program)} bytes")
-    libc.seccomp_filter(program)
 
 
 def verify() -> None:

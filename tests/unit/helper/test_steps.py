@@ -50,7 +50,7 @@ LAUNCHES = st.builds(
     spawn=st.booleans(),
 ).map(lambda launch: launch._replace(spawn=launch.spawn and launch.init))
 SITE = Site("/run/supervisor/root", folders=("/sys/fs/cgroup/cpu/web",), limits=(("nofile", 20000),))
-FILTERS = ((b"program", b"second"),)
+FILTERS = ((b"program.", b"second: "),)
 #: Before its exec a service that PID 1 has forked waits for it.
 FORKED: dict[bool, list[str]] = {True: ["await-init"], False: []}
 
@@ -234,7 +234,7 @@ def test_it_enters_every_namespace_its_container_has_but_the_users_which_comes_l
 
 @given(LAUNCHES, VISITS)
 def test_a_terminal_is_opened_by_whom_the_command_will_be(launch: Launch, visit: Visit) -> None:
-    names = ops(visiting(launch, (b"program",), visit).command)
+    names = ops(visiting(launch, (b"program.",), visit).command)
     assert ("terminal" in names) == visit.tty == ("streams" not in names)
     if visit.tty:
         assert names.index("capabilities") < names.index("terminal")

@@ -78,6 +78,13 @@ def test_an_expected_error_passes_over_as_many_calls_as_belong_to_it(tmp_path: P
     assert [one.name for one in tmp_path.iterdir()] == ["three"]
 
 
+def test_a_struct_points_to_bytes_and_is_made_beforehand_where_no_slot_is_in_it() -> None:
+    nothing_valid = Words((1, bytes(b"\xff" * 8)))  # struct sock_fprog
+    with pytest.raises(KernelError) as raised:
+        ran((call("seccomp", 1, 0, nothing_valid),))
+    assert raised.value.errno == (errno.EACCES if os.geteuid() else errno.EINVAL)  # not EFAULT: it was read
+
+
 def test_another_result_than_the_expected_one_is_a_refusal() -> None:
     with pytest.raises(KernelError) as raised:
         ran((call("umask", 0o022), call("umask", 0o022, expected=0o777, path="umask")))
