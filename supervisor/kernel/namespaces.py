@@ -88,20 +88,30 @@ def bear(name: str, arrange: Callable[[], None]) -> Born:
 
 def make_user(first: int, count: int) -> int:
     """The descriptor of a new user namespace whose ids 0 … count-1 are first … first+count-1 here."""
-    pid = 0
     before = process.block_signals()
     try:
-        pid = libc.clone_asleep(FLAGS["user"])
-        for file in ("uid_map", "gid_map"):
-            _write(f"/proc/{pid}/{file}", f"0 {first} {count}")
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        sleeper = libc.clone_asleep(FLAGS["user"])
+        try:
+            for file in ("uid_map", "gid_map"):
+                _write(f"/proc/{sleeper}/{file}", f"0 {first} {count}")
+            return os.open(f"/proc/{sleeper}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            _end(sleeper)
     except OSError as error:
         raise KernelError("user namespace", error.errno or 0, str(error.filename)) from None
     finally:
-        if pid:
-            os.kill(pid, signal.SIGKILL)  # our child, and nobody waited for it yet
-            os.waitpid(pid, _WALL)
         process.unblock_signals(before)
+
+
+def _end(sleeper: int) -> None:
+    """It must not live when the next one is made, which has the same stack; SIGKILL to our own child is never refused."""
+    ended = False
+    while not ended:
+        with suppress(OSError):
+            os.kill(sleeper, signal.SIGKILL)  # nobody waited for it yet
+            ended = True
+    with suppress(OSError):
+        os.waitpid(sleeper, _WALL)
 
 
 def join(namespace: int, name: str) -> None:
