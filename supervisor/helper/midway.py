@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from supervisor.helper import notes
 from supervisor.kernel import cgroup
+from supervisor.kernel.files import content
 
 _PATIENCE = 10.0  # seconds for a system call under way to end
 #: What all forks of the helper are called until they execute something (kernel.process.show_as).
@@ -59,9 +60,7 @@ def judge(run: int, members: list[Process], *, init: bool) -> notes.Note | None:
 def _look(pid: int) -> Process | None:
     """From proc_pid_stat(5) and proc_pid_cmdline(5); None when it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b") ")[2].split()
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return Process(pid, int(fields[1]), int(fields[19]), file.read())
+        fields = content(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
+        return Process(pid, int(fields[1]), int(fields[19]), content(f"/proc/{pid}/cmdline"))
     except (FileNotFoundError, ProcessLookupError):
         return None

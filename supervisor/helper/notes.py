@@ -12,6 +12,8 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
+from supervisor.kernel.files import content
+
 _CREDENTIALS = struct.Struct("3i")
 #: For what comes with a service's word.
 ROOM = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4)
@@ -66,8 +68,7 @@ def remove(folder: str) -> None:
 def read(folder: str) -> Note | None:
     """None without a note, or with one that is not whole."""
     try:
-        with open(f"{folder}/run", encoding="ascii") as file:
-            return Note(*map(int, file.read().split()))
+        return Note(*map(int, content(f"{folder}/run").split()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -95,7 +96,7 @@ def introduced(extra: list[tuple[int, int, bytes]]) -> tuple[int, int, bool]:
     """(PID, pidfd, whether its exec is done) of a service, from what came with its name: its own
     credentials, as the kernel vouches for them, or the pidfd by which PID 1 has spawned it.
     """
-    told = {kind: content for _, kind, content in extra}
+    told = {kind: data for _, kind, data in extra}
     if socket.SCM_RIGHTS in told:
         descriptor = int.from_bytes(told[socket.SCM_RIGHTS], sys.byteorder)
         return pid_of(descriptor), descriptor, True
@@ -105,15 +106,13 @@ def introduced(extra: list[tuple[int, int, bytes]]) -> tuple[int, int, bool]:
 
 def pid_of(pidfd: int) -> int:
     """The PID behind a pidfd, as this process's /proc counts; 0 when it is reaped (pidfd_open(2))."""
-    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
-        words = file.read().split()
+    words = content(f"/proc/self/fdinfo/{pidfd}").split()
     return max(int(words[words.index(b"Pid:") + 1]), 0)
 
 
 def start_time(pid: int) -> int:
     """Clock ticks after boot at which the process started (proc(5), stat field 22); 0 when it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b") ")[2].split()[19])
+        return int(content(f"/proc/{pid}/stat").rpartition(b") ")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.kernel import process
+from supervisor.kernel.files import content
 
 #: All that may lie in the folder; "run" is helper.notes'.
 _NAMES = ("stdout", "stderr", "exit", "run", "run.new")
@@ -94,8 +95,7 @@ class RunFiles:
         cannot be read now.
         """
         try:
-            with open(f"{self.folder}/exit", "rb") as file:
-                code, number = file.read(64).split()
+            code, number = content(f"{self.folder}/exit").split()
             return int(code), int(number)
         except (FileNotFoundError, ValueError):
             return None

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.kernel import libc
+from supervisor.kernel import files, libc
 
 #: v2 file → controller; a file not listed needs none.
 _FIRST_PART = ("cpu", "memory", "pids", "io")
@@ -93,8 +93,7 @@ def here() -> Layout:
 
 
 def read(folder: str, name: str) -> str:
-    with open(f"{folder}/{name}", encoding="ascii", errors="replace") as file:
-        return file.read().strip()
+    return files.content(f"{folder}/{name}").decode("ascii", "replace").strip()
 
 
 def write(folder: str, name: str, text: str) -> None:
