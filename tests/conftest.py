@@ -1,4 +1,5 @@
 import os
+import signal
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthChe
 settings.register_profile("same", derandomize=True, **patient)
 settings.register_profile("long", max_examples=5000, **patient)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# A shell that starts a job in the background has it ignore SIGINT, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
