@@ -34,6 +34,7 @@ from supervisor.logs.archive import Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
 from supervisor.logs.segments import SUPERVISOR
+from supervisor.logs.upkeep import Upkeep
 from supervisor.monitor.kernel import CgroupMonitor
 from supervisor.probes.probes import Probes
 from supervisor.ship import carriers
@@ -104,10 +105,14 @@ class _Daemon:
         settings = configuration.settings
         self.configuration = configuration
         self.opened = opened
-        self.archive = Archive(opened.logs, segment=settings.logs.segment, open_files=_FDS_FOR_LOGS)
+        self.archive = Archive(opened.logs, open_files=_FDS_FOR_LOGS)
         self.journal: Journal = open_journal(self.archive.store(SUPERVISOR), sys.stdout)
         self.specs: dict[str, Container] = {one.name: one for one in configuration.containers}
         self.capture = Capture(self.archive, opened.run, self._output, self.journal, libc.tee)
+        self.upkeep = Upkeep(
+            self.archive, settings.logs, self.specs.keys, self.journal,
+            settle=self.capture.recover, number=self.capture.number, die_with=process.die_with,
+        )  # fmt: skip
         self.records = reading.LogFolder(opened.logs, self.specs.keys, self.archive.subscribe)
         logs = Folders(opened.logs, lambda: self.specs, self.archive.subscribe)
         self.sinks = Sinks(dict(settings.ship), logs, self.journal.record, self._report, carriers.make)
@@ -152,6 +157,7 @@ class _Daemon:
             await nursery.start(self.fleet.run)
             nursery.start_soon(self.capture.run)
             nursery.start_soon(self.sinks.run)
+            nursery.start_soon(self.upkeep.run)
             nursery.start_soon(self.monitor.run)
             nursery.start_soon(self.link.run, self._heard)
             await self.told.wait()
@@ -202,8 +208,8 @@ class _Daemon:
         self.specs.clear()
         self.specs.update((one.name, one) for one in configuration.containers)
         self.monitor.configure(settings.monitor)
-        self.archive.configure(segment=settings.logs.segment)
         self.sinks.configure(dict(settings.ship))
+        self.upkeep.configure(settings.logs)
 
     def _stop_asked(self, by: Operator) -> None:
         self.fleet.stop_asked(by)

@@ -6,7 +6,7 @@ Nothing is raised here: problems go to the sources, and what is returned counts 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from supervisor.config import container, groups, settings, unsupported
+from supervisor.config import container, groups, settings
 from supervisor.config.crosscheck import check_depends, check_names
 from supervisor.config.identity import name as checked_name
 from supervisor.config.place import Place, Source
@@ -41,8 +41,6 @@ def parse(documents: Sequence[Document], *, cwd: str, runtime_dir: str) -> Confi
     for document in documents:
         _gather(document, found)
     supervisor = pick(found.single, "supervisor", Table())
-    if "logs" in supervisor:
-        unsupported.refuse(unsupported.LOGS, pick(supervisor, "logs", Table()), supervisor["logs"].place)
     defaults = pick(found.single, "defaults", Table())
     merged = {
         name: (merge(defaults, {} if given.value is BROKEN else given.value), given.place)

@@ -15,6 +15,7 @@ from supervisor.config.values import WrongError, normal, number, show
 from supervisor.core.spec import KIB, Configuration, Logs, Monitor, Settings
 
 _COMPRESS = ("zstd", "gzip", "none")
+_SYNC = ("none", "1s", "always")
 _PATH = Shape(host_path, {"type": "string"})
 _SIZE = {"type": ["string", "integer"], "examples": ["64MiB"]}
 
@@ -38,7 +39,15 @@ LOGS: Keys = {
         leaf(size_from(4 * KIB), **_SIZE),
         "closed segments of one container, oldest dropped first; default 1GiB",
     ),
-    "compress": Key(words(*_COMPRESS), "closed segments only"),
+    "keep_age": Key(
+        leaf(duration_from(1), **DURATION),
+        "closed segments whose last record is older are dropped; default never",
+    ),
+    "compress": Key(words(*_COMPRESS), 'closed segments only; default "zstd"'),
+    "sync": Key(
+        words(*_SYNC),
+        'when records are forced to the disk: "none" leaves it to the kernel, "always" before the output is taken; default "none"',
+    ),
 }
 MONITOR: Keys = {
     "interval": Key(leaf(duration_from(0.01), **DURATION), "sampling of cpu.stat and friends; default 1s"),

@@ -18,7 +18,16 @@ from supervisor.core.spec import Configuration, Container, Group, Settings
 #: kernel takes new limits at any time.
 IN_PLACE = frozenset({"cgroup", "restart", "stop", "depends", "ready", "health", "output", "on", "schedule"})
 #: Fields of Settings (and `logs.NAME`) that are read again whenever they are needed.
-SETTINGS_IN_PLACE = ("monitor", "ship", "logs.segment", "logs.segment_age", "logs.keep", "logs.compress")
+SETTINGS_IN_PLACE = (
+    "monitor",
+    "ship",
+    "logs.segment",
+    "logs.segment_age",
+    "logs.keep",
+    "logs.keep_age",
+    "logs.compress",
+    "logs.sync",
+)
 #: What `subject` is called in the files, by the type of a probe.
 _SUBJECTS = {"exec": "command", "http": "url", "tcp": "address", "log": "pattern"}
 

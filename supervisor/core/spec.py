@@ -191,13 +191,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """`dir` is absolute. `keep` is bytes of closed segments a container."""
+    """`dir` is absolute. `keep` is bytes of closed segments a container, `keep_age` seconds since their last record."""
 
     dir: str
     segment: int = 64 * MIB
     segment_age: float = 86400.0
     keep: int = GIB
+    keep_age: float | None = None
     compress: Literal["zstd", "gzip", "none"] = "zstd"
+    sync: Literal["none", "1s", "always"] = "none"
 
 
 @dataclass(frozen=True, slots=True)

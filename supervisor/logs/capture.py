@@ -14,30 +14,20 @@ line that is not finished yet makes no noise, and five thousand streams cost one
 import select
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 import trio
 
 from supervisor.core import spec
-from supervisor.core.events import Json
-from supervisor.logs import records
+from supervisor.logs import numbers, records
 from supervisor.logs.archive import Archive
-from supervisor.logs.commit import Committer, next_seq
+from supervisor.logs.commit import Committer
 from supervisor.logs.fifo import Fifo, Scratch, Tee
+from supervisor.logs.recorder import Recorder
 from supervisor.logs.stamp import stamp
 
-STREAMS = ("stdout", "stderr")
 RETRY = 1.0
 #: Streams tried at each retry; if one succeeds, all are.
 PROBES = 16
-
-
-class Recorder(Protocol):
-    """Where pauses are recorded; `supervise.ports.Journal` is one."""
-
-    def record(
-        self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
-    ) -> None: ...
 
 
 class Capture:
@@ -86,7 +76,7 @@ class Capture:
             self.detach(name)
         fifos: list[Fifo] = []
         try:
-            fifos.extend(Fifo(self._run_dir, records.Source(name, run, stream)) for stream in STREAMS)
+            fifos.extend(Fifo(self._run_dir, records.Source(name, run, stream)) for stream in numbers.STREAMS)
         except OSError:
             for fifo in fifos:
                 fifo.close()
@@ -128,6 +118,18 @@ class Capture:
 
     def waiting(self, name: str) -> int:
         return sum(fifo.waiting() for fifo in self._fifos.get(name, ()) if fifo in self._paused)
+
+    def number(self, name: str, through: str) -> numbers.Note:
+        """What comes next in each stream; `through` is the newest closed segment. OSError: cannot be said now."""
+        self._committer.settle()
+        log_dir, fifos = self._archive.log_dir, self._fifos.get(name)
+        run = fifos[0].source.run if fifos else numbers.last_run(log_dir, name)
+        known = {fifo.source.stream: fifo.seq for fifo in fifos or ()}
+        stdout, stderr = (
+            known.get(stream) or numbers.next_seq(log_dir, records.Source(name, run, stream))
+            for stream in numbers.STREAMS
+        )
+        return numbers.Note(run, stdout, stderr, through)
 
     # ── the task ───────────────────────────────────────────────────────────────────────
 
@@ -187,8 +189,8 @@ class Capture:
         output = self._configure(fifo.source.container)
         shape = records.Shape(json=output.format == "json", max_line=output.max_line)
         if fifo.seq is None:
-            store = self._archive.store(fifo.source.container)
-            fifo.seq = next_seq(self._archive, store, fifo.source)
+            self._archive.store(fifo.source.container).place()  # repaired, if need be
+            fifo.seq = numbers.next_seq(self._archive.log_dir, fifo.source)
         ts = stamp()
         batch = records.encode(chunk, fifo.source, fifo.seq, ts, shape, final=final)
         if not batch.consumed and full:

@@ -8,16 +8,10 @@ The steps and why they suffice are in `intent`.
 
 import os
 
-from supervisor.logs import segments
 from supervisor.logs.archive import Archive
 from supervisor.logs.fifo import Fifo, open_fifo
 from supervisor.logs.intent import Intent, Notebook
-from supervisor.logs.records import Batch, Source
-from supervisor.logs.segment import open_segment
-from supervisor.logs.stamp import LENGTH
-from supervisor.logs.store import Store
-
-_TS = len(b'{"ts":"')
+from supervisor.logs.records import Batch
 
 
 class Committer:
@@ -82,36 +76,3 @@ class Committer:
                 self._notebook.consume(fifo, intent.count, consumed)
         finally:
             os.close(fifo)
-
-
-def next_seq(archive: Archive, store: Store, source: Source) -> int:
-    """One more than the last `seq` on record of this source; 1 if there is none.
-
-    Looks backwards through segments until it finds a record of the source, or of an older run:
-    normally the last block of current.jsonl. Only a stream that has long been silent while the
-    other one filled segments costs more.
-    """
-    needle = source.needle()
-    older = Source(source.container, source.run, "").needle().partition(b',"run":')[0] + b',"run":'
-    store.place()  # repaired, if need be
-    for entry in reversed(segments.entries(archive.log_dir, source.container)):
-        segment = open_segment(archive.log_dir, source.container, entry)
-        if segment is None:
-            continue
-        try:
-            for line in segments.backwards(segment, segment.size()):
-                tail = line[_TS + LENGTH :]
-                if tail.startswith(needle):
-                    return _digits(tail, len(needle)) + 1
-                if tail.startswith(older) and _digits(tail, len(older)) < source.run:
-                    return 1
-        finally:
-            segment.close()
-    return 1
-
-
-def _digits(text: bytes, at: int) -> int:
-    end = at
-    while text[end : end + 1].isdigit():
-        end += 1
-    return int(text[at:end] or b"0")

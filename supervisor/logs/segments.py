@@ -44,9 +44,14 @@ def closed(log_dir: int, name: str) -> list[str]:
 
 def files(log_dir: int, name: str) -> list[str]:
     """All files of closed segments, in no order."""
+    return [entry for entry in listing(log_dir, name) if entry.endswith(_SUFFIXES) and entry != CURRENT]
+
+
+def listing(log_dir: int, name: str) -> list[str]:
+    """Whatever is in the folder."""
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=log_dir)
     try:
-        return [entry for entry in os.listdir(folder) if entry.endswith(_SUFFIXES) and entry != CURRENT]
+        return os.listdir(folder)
     finally:
         os.close(folder)
 

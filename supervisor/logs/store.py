@@ -9,11 +9,15 @@ Laws:
   file is cut back to what it was, so nobody finds half a batch there, and OSError is raised.
 * A last line without a newline is a batch torn by a crash of the machine; it is cut when the
   file is opened. A file that was deleted is made anew.
-* A segment is closed in `prepare` only: between `prepare` and `append` the file stays the same.
+* A segment is closed in `prepare` and `close_old` only: between `prepare` and `append` the file stays
+  the same. `close_old` is for who knows that nothing is half done (see `commit`).
+* How sure an append is when it returns is for `sync` to say. One that is not sure enough has not
+  happened.
 """
 
 import errno
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import trio
@@ -21,8 +25,10 @@ import trio
 from supervisor.logs import segments
 from supervisor.logs.bell import Bell
 from supervisor.logs.descriptors import Descriptors
+from supervisor.logs.retention import ours
 from supervisor.logs.segment import CURRENT, SUFFIX, Segment
 from supervisor.logs.stamp import LENGTH, file_stem, instant
+from supervisor.logs.sync import Sync
 
 MODE = 0o640
 
@@ -36,7 +42,10 @@ class Place(NamedTuple):
 
 
 class Store:
-    """`name` is the folder below `log_dir`; descriptors are borrowed from `descriptors`."""
+    """`name` is the folder below `log_dir`; descriptors are borrowed from `descriptors`.
+
+    `closed` is called with the name when there is one more closed segment.
+    """
 
     def __init__(
         self,
@@ -45,20 +54,25 @@ class Store:
         descriptors: Descriptors,
         bell: Bell,
         *,
+        sync: Sync,
+        closed: Callable[[str], None],
         segment: int,
-        segment_age: float = float("inf"),
+        segment_age: float,
     ) -> None:
         self.name = name
         self.bell = Bell(bell)
         self._log_dir = log_dir
         self._descriptors = descriptors
+        self._sync = sync
+        self._closed = closed
         self._segment = segment
         self._segment_age = segment_age
         self._sound = False  # the last line is known to be whole
         self._born: str | None = None  # ts of the first record, once known
 
-    def configure(self, *, segment: int) -> None:
+    def configure(self, *, segment: int, segment_age: float) -> None:
         self._segment = segment
+        self._segment_age = segment_age
 
     def write(self, batch: bytes, ts: str) -> None:
         self.prepare(len(batch), ts)
@@ -83,11 +97,21 @@ class Store:
         before = os.fstat(fd).st_size
         try:
             _write_all(fd, batch)
+            self._sync.wrote(self.name, fd)
         except OSError:
             self._sound = False  # should the cut fail too, the next one to open repairs
             self.cut(before)
             raise
         self.bell.ring()
+
+    def close_old(self, ts: str) -> None:
+        """Close the segment if it has become too old by `ts`, although nothing is to be written. OSError: not now."""
+        try:
+            size = os.stat(f"{self.name}/{CURRENT}", dir_fd=self._log_dir, follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return
+        if size and self.place().size and self._is_old(ts):
+            self._close_segment(ts)
 
     def cut(self, size: int) -> None:
         """Back to `size` bytes."""
@@ -107,7 +131,13 @@ class Store:
             path = f"{self.name}/{CURRENT}"
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(path, flags, MODE, dir_fd=self._log_dir)
-            os.fchmod(fd, MODE)  # whatever the umask
+            try:
+                os.fchmod(fd, MODE)  # whatever the umask
+                if not os.fstat(fd).st_size:
+                    self._sync.named(self.name)
+            except OSError:
+                os.close(fd)
+                raise
             self._descriptors.put(self.name, fd)
         if repair and not self._sound:
             size = os.fstat(fd).st_size
@@ -136,19 +166,23 @@ class Store:
 
     def _close_segment(self, ts: str) -> None:
         stem = file_stem(self._first_ts(ts))
-        taken = segments.closed(self._log_dir, self.name)
+        taken = [stem for stem in segments.closed(self._log_dir, self.name) if ours(stem + SUFFIX)]
         if taken and stem <= taken[-1]:
             base, _, number = taken[-1].partition("~")
             stem = f"{base}~{int(number or 0) + 1:06}"
-        folder = self.name
+        folder, fd = self.name, self._fd()
         os.rename(
             f"{folder}/{CURRENT}",
             f"{folder}/{stem}{SUFFIX}",
             src_dir_fd=self._log_dir,
             dst_dir_fd=self._log_dir,
         )
-        self._descriptors.drop(self.name)
-        self._sound, self._born = False, None
+        try:
+            self._sync.closed(self.name, fd)
+        finally:
+            self._descriptors.drop(self.name)
+            self._sound, self._born = False, None
+            self._closed(self.name)
 
 
 def _write_all(fd: int, batch: bytes) -> None:

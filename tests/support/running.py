@@ -97,7 +97,11 @@ class Running:
         self.configs = folder / "configs"
         self.configs.mkdir()
         tables = {
-            "supervisor": {"runtime_dir": self.runtime_dir, "logs": {"dir": self.log_dir}, **settings},
+            "supervisor": {
+                "runtime_dir": self.runtime_dir,
+                **settings,
+                "logs": {"dir": self.log_dir, **settings.get("logs", {})},
+            },
             "defaults": defaults,
         }
         text = [table(head, keys) for head, keys in tables.items()]
@@ -305,6 +309,22 @@ class Running:
         wanted = {"event": event, "container": container} | fields
         wanted = {key: value for key, value in wanted.items() if value is not None}
         return [one for one in self.records("supervisor") if same(wanted, one)]
+
+    def daemon(self) -> int | None:
+        """The PID of the unprivileged half, while there is one."""
+        helper = self.process.pid if self.process else self.info()["pid"]
+        for pid in Path(f"/proc/{helper}/task/{helper}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                if b"supervisor.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return int(pid)
+        return None
+
+    def kill_daemon(self) -> None:
+        """SIGKILL for the unprivileged half; returns when its successor answers."""
+        old = self.until(self.daemon, "an unprivileged half")
+        os.kill(old, signal.SIGKILL)
+        self.until(lambda: not Path(f"/proc/{old}").exists(), "reaped")
+        self.until_answering()
 
     def report(self) -> str:
         """What a failed test is explained by."""

@@ -16,12 +16,10 @@ from supervisor.cli.asked import Asked
 from supervisor.errors import KernelError, RequestError
 from supervisor.kernel import changes
 from supervisor.logs import frames, segments
-from supervisor.logs.bell import Bell
-from supervisor.logs.descriptors import Descriptors
+from supervisor.logs.archive import Archive
 from supervisor.logs.frames import FORMATS
 from supervisor.logs.segment import SUFFIX
 from supervisor.logs.stamp import stamp
-from supervisor.logs.store import Store
 from supervisor.logs.wanted import EVERYTHING, Wanted
 from supervisor.supervise.ledger import Ledger
 
@@ -33,27 +31,23 @@ class Logs:
         self.path = path
         self.count = 0
         self.fd = os.open(path, os.O_RDONLY)
-        self.descriptors = Descriptors(8)
-        self.stores: dict[str, Store] = {}
+        self.archive = Archive(self.fd, segment=300)
 
     def close(self) -> None:
-        self.descriptors.close()
+        self.archive.close()
         os.close(self.fd)
 
     def restart(self) -> None:
         """Another supervisor."""
-        self.descriptors.close()
-        self.descriptors = Descriptors(8)
-        self.stores.clear()
+        self.archive.close()
+        self.archive = Archive(self.fd, segment=300)
 
     def write(self, name: str, **more: Any) -> None:
         (self.path / name).mkdir(exist_ok=True)
-        if name not in self.stores:
-            self.stores[name] = Store(self.fd, name, self.descriptors, Bell(), segment=300)
         self.count += 1
         ts = stamp(1000.0 + self.count)
         fields = {"ts": ts, "level": "info", "event": "output", "container": name, "line": str(self.count)}
-        self.stores[name].write(json.dumps(fields | more, separators=(",", ":")).encode() + b"\n", ts)
+        self.archive.store(name).write(json.dumps(fields | more, separators=(",", ":")).encode() + b"\n", ts)
 
     def compress(self, name: str) -> None:
         """The oldest that is not yet, as it is done: the twin first, then the plain one goes."""

@@ -17,13 +17,13 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.logs import commit, fifo, intent, segment, segments, store
+from supervisor.logs import commit, fifo, intent, numbers, segment, segments, store, sync
 
 if TYPE_CHECKING:
     from supervisor.logs.capture import Capture
     from tests.unit.logs.conftest import Rig
 
-MODULES: tuple[ModuleType, ...] = (commit, fifo, intent, segment, segments, store)
+MODULES: tuple[ModuleType, ...] = (commit, fifo, intent, numbers, segment, segments, store, sync)
 CALLS = {
     "open",
     "close",

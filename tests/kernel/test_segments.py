@@ -1,0 +1,82 @@
+"""Holds of a running supervisor's logs: closed segments are compressed and dropped by the account of the unprivileged
+half, and what is kept has every line once and in order, whoever was killed meanwhile.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.running import Running, Supervise, shell
+
+pytestmark = pytest.mark.kernel
+
+COUNTING = 'n=0; while [ "$n" -lt {count} ]; do echo "$n"; n=$((n+1)); done; exec sleep 100000'
+COUNT = 60_000
+TOOLS = {".zst": ("zstd", "-dcq"), ".gz": ("gzip", "-dc"), ".jsonl": ("cat",)}
+
+
+def closed(running: Running, name: str) -> list[str]:
+    return sorted(
+        each
+        for each in os.listdir(running.log_dir / name)
+        if each != "current.jsonl" and each.endswith((".jsonl", ".jsonl.zst", ".jsonl.gz"))
+    )
+
+
+def lines(running: Running, name: str) -> list[str]:
+    """Of everything that is on record, by the tools that everybody has, while nothing is closed or compressed."""
+    found = []
+    for entry in (*closed(running, name), "current.jsonl"):
+        tool = TOOLS[os.path.splitext(entry)[1]]
+        text = subprocess.run([*tool, running.log_dir / name / entry], check=True, capture_output=True).stdout
+        found += [json.loads(line)["line"] for line in text.splitlines()]
+    return found
+
+
+def all_is_there(running: Running, name: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return f'"line":"{COUNT - 1}"'.encode() in (running.log_dir / name / "current.jsonl").read_bytes()
+    return False
+
+
+def settled(running: Running, name: str, suffix: str) -> bool:
+    entries = closed(running, name)
+    return len(entries) > 1 and all(each.endswith(suffix) for each in entries)
+
+
+@pytest.mark.parametrize(("word", "suffix"), [("zstd", ".jsonl.zst"), ("gzip", ".jsonl.gz")])
+def test_closed_segments_are_compressed_while_daemons_are_killed(
+    supervise: Supervise, word: str, suffix: str
+) -> None:
+    if shutil.which(TOOLS[os.path.splitext(suffix)[1]][0]) is None:
+        pytest.skip(f"no program to read {suffix} here")
+    running = supervise(
+        {"one": shell(COUNTING.format(count=COUNT))}, settings=logs(segment="64KiB", compress=word)
+    )
+    for _ in range(3):
+        running.kill_daemon()
+    running.until(lambda: all_is_there(running, "one"), "all of it")
+    running.until(lambda: settled(running, "one", suffix), "compressed")
+    assert lines(running, "one") == [str(n) for n in range(COUNT)]
+    assert not [each for each in os.listdir(running.log_dir / "one") if each.endswith(".part")]
+
+
+def test_what_is_over_keep_is_dropped_and_the_rest_has_no_holes(supervise: Supervise) -> None:
+    running = supervise(
+        {"one": shell(COUNTING.format(count=COUNT))},
+        settings=logs(segment="64KiB", keep="256KiB", compress="none"),
+    )
+    running.event("logs.removed", "one")
+    running.until(lambda: all_is_there(running, "one"), "all of it")
+    running.until(lambda: len(closed(running, "one")) <= 4, "no more than is to be kept")
+    kept = lines(running, "one")
+    assert kept == [str(n) for n in range(COUNT)][-len(kept) :]
+
+
+def logs(**keys: Any) -> dict[str, Any]:
+    return {"logs": keys}
