@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.killing import daemon, gone, helper, holder, kill_both, kill_daemon, kill_helper
-from tests.support.running import Running, Supervise, shell, table
+from tests.support.killing import daemon, helper, holder, kill_both, kill_daemon, kill_helper
+from tests.support.running import Running, Supervise, gone, shell, table
 
 pytestmark = pytest.mark.kernel
 

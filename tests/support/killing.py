@@ -5,19 +5,11 @@ import os
 import signal
 from pathlib import Path
 
-from tests.support.running import Running
+from tests.support.running import Running, gone
 
 
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
-
-
-def gone(pid: int) -> bool:
-    """Ended; whoever is its parent by now reaps it when it likes."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def helper(running: Running) -> int:
