@@ -123,6 +123,7 @@ class _Daemon:
         self.reload: Reload
         self.info: Info
         self.nursery: trio.Nursery
+        self.ledger: Ledger
         self.stale: list[str] = []  # live, and declared anew while nobody was there to restart them
         self.told = trio.Event()
         self.stop = trio.Event()
@@ -137,12 +138,12 @@ class _Daemon:
         )  # fmt: skip
         self.monitor = CgroupMonitor(self._observed, self.configuration.settings.monitor)
         logs = self.configuration.settings.logs.dir
-        ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
+        self.ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
         probes = Probes(
             self.link.probings, self.capture, messages.told(self._deliver, self.journal), self._report
         )
         self.fleet = Fleet(
-            self.configuration, self.link, self.capture, self.monitor, self.hooks, ledger, probes=probes
+            self.configuration, self.link, self.capture, self.monitor, self.hooks, self.ledger, probes=probes
         )
         self.fleet.groups.escalate = lambda _why: self.stop.set()
         self.reload = Reload(
@@ -292,7 +293,7 @@ class _Daemon:
             self.stale += [report.name] if report.stale else []
             message = messages.of(report)
             if isinstance(message, Ended) and message.name not in self.fleet.keepers:
-                self.nursery.start_soon(farewell, message, self.capture, self.link, self.journal)
+                self.nursery.start_soon(farewell, message, self.capture, self.link, self.journal, self.ledger)
             else:
                 self.fleet.deliver(message)
 

@@ -158,6 +158,20 @@ def restore(spec: Container, data: Any, then: float) -> Machine:
         raise ValueError(f"not a snapshot: {error!r}") from error
 
 
+def laid_down(data: dict[str, Any], run: int) -> dict[str, Any]:
+    """The snapshot of one whose `run` has ended while nobody kept it, because it is not declared any more."""
+    last = max(run, data["run"]) if type(data.get("run")) is int else run
+    kept = {
+        "state": "stopped",
+        "wanted": "stop",
+        "by": "configuration",
+        "run": last,
+        "ready": False,
+        "failing": 0,
+    }
+    return {**data, **kept, "pid": None, "healthy": None, "due_in": None, "age": None}
+
+
 def _exit(data: Any) -> Exit:
     code, signal = (None if data[key] is None else _typed(data[key], int) for key in ("code", "signal"))
     return Exit(code, signal, _typed(data["oom"], bool), _word(data["reason"], Reason))

@@ -21,6 +21,7 @@ import json
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from supervisor.errors import KernelError
@@ -71,9 +72,11 @@ def _spawn(work: Workplace, tasks: Tasks, report: socket.socket, keep: set[int])
     process.leave_signals()
     take(work, (*tasks.root, *tasks.service))
     pidfd = os.pidfd_open(work.service)
-    socket.send_fds(report, [b"service"], [pidfd])
+    with suppress(ConnectionError):  # the helper is dead: the service runs, and the next helper finds it
+        socket.send_fds(report, [b"service"], [pidfd])
     init.let_go(keep)
-    report.recv(1)
+    with suppress(ConnectionError):
+        report.recv(1)
     report.close()
 
 

@@ -1,7 +1,7 @@
 """What a container's machine wants done, done in the other rooms; and what goes wrong there, on record.
 
 Laws: nothing that another room raises gets out of here, and nothing of it is lost; a launch that could
-not be asked for is a failed launch.
+not be asked for is a failed launch, but without a helper it is put off.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,6 +62,8 @@ class Deeds:
                 await self._ports.launcher.launch(self._name, run)
                 asked = True
             except HelperError as error:
+                if self._ports.launcher.lost:
+                    return  # nobody can launch it now: the next supervisor finds it starting, and asks for the same run
                 asked, why = False, str(error)
         if not asked:
             self._own(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))

@@ -2,11 +2,15 @@
 while no supervisor was there, or its keeper died in the middle of a reload.
 """
 
+from contextlib import suppress
+
+from supervisor.core.machine import laid_down
 from supervisor.errors import HelperError
+from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.ports import Ended, Journal, Launcher, Output
 
 
-async def farewell(end: Ended, output: Output, launcher: Launcher, journal: Journal) -> None:
+async def farewell(end: Ended, output: Output, launcher: Launcher, journal: Journal, ledger: Ledger) -> None:
     """Put on record what it still had to say, and have what is left of it removed. Waits for as long as the records
     cannot be written; whoever is killed meanwhile is followed by one who is told of the same end.
     """
@@ -14,6 +18,7 @@ async def farewell(end: Ended, output: Output, launcher: Launcher, journal: Jour
         output.attach(end.name, end.run)
         await output.drain(end.name)
         output.detach(end.name)
+        _lay_down(ledger, end)
     except OSError as error:
         journal.record(
             "error", "supervisor.trouble", end.name, end.run or None,
@@ -29,3 +34,11 @@ async def farewell(end: Ended, output: Output, launcher: Launcher, journal: Jour
         journal.record(
             "warning", "launcher.failed", end.name, doing="removing what is left of it", error=str(error)
         )
+
+
+def _lay_down(ledger: Ledger, end: Ended) -> None:
+    """One that is declared again goes on with the next run."""
+    with suppress(ValueError):  # what is of no use is not made use of
+        entry = ledger.load(end.name)
+        if entry is not None and isinstance(machine := entry.content.get("machine"), dict):
+            ledger.save(end.name, {**entry.content, "machine": laid_down(machine, end.run)})

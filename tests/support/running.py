@@ -129,6 +129,12 @@ class Running:
 
     def start(self, *, before: Callable[[], None] | None = None) -> None:
         """Begin `supervisor start` and return once every container has been started the first time, or waits for others."""
+        self.begin(before=before)
+        self.until_answering()
+        self.until_started()
+
+    def begin(self, *, before: Callable[[], None] | None = None) -> None:
+        """Begin `supervisor start`, no more."""
         with self.said.open("ab") as said:
             self.process = subprocess.Popen(
                 [*self.program, "start", f"{self.configs}/"],
@@ -140,8 +146,6 @@ class Running:
                 start_new_session=True,  # a Ctrl-C at pytest is pytest's
                 preexec_fn=before,  # noqa: PLW1509 - pytest has no threads
             )
-        self.until_answering()
-        self.until_started()
 
     def until_started(self) -> None:
         """Each one by itself: where they start again and again, there may be no moment without a start."""

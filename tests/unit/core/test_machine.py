@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.core.events import SetTimer
-from supervisor.core.machine import VERSION, Exit, Machine, adopt, restore, resume, snapshot
+from supervisor.core.machine import VERSION, Exit, Machine, adopt, laid_down, restore, resume, snapshot
 from supervisor.core.restart import History
 from supervisor.core.spec import Container, Stop
 
@@ -31,6 +31,18 @@ def back(data: Any, then: float) -> Machine:
 
 def test_a_snapshot_restores_to_the_same_machine() -> None:
     assert back(snapshot(BUSY, 100.0), 100.0) == BUSY
+
+
+def test_one_that_ended_while_nobody_kept_it_rests_after_its_last_run() -> None:
+    running = Machine(state="running", run=3, pid=5, started_at=60.0, ready=True)
+    for last in (2, 3, 4):
+        there = back(laid_down(snapshot(running, 100.0), last), 100.0)
+        assert (there.state, there.by, there.run, there.pid) == (
+            "stopped",
+            "configuration",
+            max(3, last),
+            None,
+        )
 
 
 def test_times_are_carried_to_a_clock_that_began_elsewhere() -> None:
