@@ -31,7 +31,7 @@ done
 """
 #: Says how it is going to end, and ends so.
 MORTAL = """
-n=$(($(od -An -N1 -tu1 /dev/urandom) % 220))
+n=$(($(od -An -N1 -tu1 /dev/urandom) % 215))
 sleep 0.$n
 echo $n
 [ $n -lt 200 ] && exit $n
