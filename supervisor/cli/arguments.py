@@ -88,6 +88,7 @@ def _lifecycle(add: Any, shared: Parser) -> None:
     kill.add_argument(
         "-s", "--signal", default="SIGTERM", metavar="SIG", help="name or number (default SIGTERM)"
     )
+    add("upgrade", "have the program as it is installed now take over, containers untouched", shared)
     execute = add("exec", "run a command inside a container, confined as its service is", shared)
     execute.add_argument("name", metavar="NAME")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments")

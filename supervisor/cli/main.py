@@ -93,6 +93,8 @@ def _dispatch(arguments: Namespace, where: str | None) -> int:
         from supervisor.cli.ship import run
     elif command == "why":
         from supervisor.cli.why import run
+    elif command == "upgrade":
+        from supervisor.cli.upgrade import run
     elif command == "exec":
         from supervisor.cli.execute import run
     else:

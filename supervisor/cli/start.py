@@ -8,11 +8,15 @@ import fcntl
 import json
 import os
 import pwd
+import socket
+import struct
 import sys
+import time
 from typing import NamedTuple, NoReturn
 
 import supervisor
-from supervisor.cli import declare, folders
+from supervisor.api.address import reachable
+from supervisor.cli import declare, folders, runstate
 from supervisor.core.spec import Configuration
 from supervisor.launcher.declaration import Instance, Origin, encode
 from supervisor.launcher.declaration import declare as declaration
@@ -20,6 +24,8 @@ from supervisor.launcher.seccomp import compile_filters
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS", "NOTIFY_SOCKET", "WATCHDOG_USEC")
 _TRAVERSED = 0o711
+_LINGER, _GLANCE = 10.0, 0.02  # seconds
+_CREDENTIALS = struct.Struct("3i")
 
 
 def start(path: str, detach: bool, runtime_dir: str | None) -> int:
@@ -41,6 +47,11 @@ def start(path: str, detach: bool, runtime_dir: str | None) -> int:
         lock = _lock(settings.runtime_dir)
         if lock is None:
             return _refuse(f"one is already running in {settings.runtime_dir}; see `supervisor status`", 1)
+        if runstate.take(settings.runtime_dir, origin):
+            print(
+                f"note: {settings.runtime_dir} was left before the last boot, and is begun anew",
+                file=sys.stderr,
+            )
         folders.make(configuration, account.uid, account.gid)
     except PermissionError as error:
         return _refuse(
@@ -77,14 +88,38 @@ def _account(name: str) -> _Account | None:
 
 
 def _lock(runtime_dir: str) -> int | None:
-    """Held by the helper for life, and freed by the kernel whatever ends it; None: another has it."""
+    """Held by the helper for life, and freed by the kernel whatever ends it; None: another has it.
+
+    A child that a helper was forking as it was killed has it for a moment longer: that is waited for.
+    """
     lock = os.open(f"{runtime_dir}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+    until = time.monotonic() + _LINGER
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _has_helper(runtime_dir) or time.monotonic() > until:
+                os.close(lock)
+                return None
+            time.sleep(_GLANCE)
+        else:
+            return lock
+
+
+def _has_helper(runtime_dir: str) -> bool:
+    """Whether who listens at exec.sock lives: the kernel says who that was when it began to (SO_PEERCRED, unix(7))."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        try:
+            client.setblocking(False)
+            with reachable(f"{runtime_dir}/exec.sock") as address:
+                client.connect(address)
+            pid, _, _ = _CREDENTIALS.unpack(
+                client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            )
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
+        except OSError:
+            return False
 
 
 def _become_helper(

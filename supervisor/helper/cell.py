@@ -214,7 +214,14 @@ class Cell:
             self.end()
 
     def vanished(self) -> None:
-        """PID 1 of a run that another helper launched is gone: only the shim can say how."""
+        """PID 1 of a run that another helper launched is gone: the shim can say how, or if that helper was this very
+        process, the kernel.
+        """
+        with contextlib.suppress(ChildProcessError):
+            pid, status = os.waitpid(self.init, os.WNOHANG) if self.init else (0, 0)
+            if pid:
+                self.reaped(status)
+                return
         self.init = 0
         self.status = (-1, signal.SIGKILL)
         self.end()

@@ -146,6 +146,12 @@ class Daemon:
             os.kill(self.pid, signal.SIGKILL)  # our child, not reaped yet: its number is no stranger's
         os.waitpid(self.pid, 0)
 
+    def kill(self) -> None:
+        """It is written to be killed at any moment; the socket stays for `died` to close."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
     def _ended(self, seconds: float) -> bool:
         pidfd = os.pidfd_open(self.pid)
         poll = select.poll()

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
-from supervisor.helper import policy, probe, visit
+from supervisor.helper import policy, probe, successor, visit
 from supervisor.helper.cell import EVENTS, Cell
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Door
@@ -27,7 +27,7 @@ from supervisor.helper.subtree import Subtree
 from supervisor.helper.table import Table
 from supervisor.kernel import process
 
-_HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 _QUIET = 3  # milliseconds without a word, after which there is time
 _BREATH = 0.05  # seconds until what failed is looked at again
 
@@ -127,10 +127,21 @@ class Helper:
             if number == signal.SIGHUP:
                 self.reload_wanted = True  # until a daemon asks for it: this one may be dying
                 self.daemon.send(Report("asked", path="reload"))
+            elif number == signal.SIGUSR2:
+                self._give_way()
             elif not self.done:
                 self._stop_asked(number)
         if numbers:
             self._reap()
+
+    def _give_way(self) -> None:
+        """To the program as it is installed now; what cannot be executed leaves everything as it was, but for the daemon."""
+        if self.stopping or self.done or self.table.place.rootless:
+            return
+        self.reload.end(wait=True)
+        self.daemon.kill()
+        self._forget_daemon()
+        successor.become(self.daemon.declared)
 
     def _stop_asked(self, number: int) -> None:
         if not self.presses.counts(number):

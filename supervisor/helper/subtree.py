@@ -13,6 +13,8 @@ down; root then takes the top of the hierarchy as BASE, others are told what to 
 
 import errno
 import os
+import signal
+from contextlib import suppress
 
 from supervisor.errors import KernelError
 from supervisor.helper.protocol import Launch
@@ -98,19 +100,36 @@ def open_subtree(name: str) -> Subtree:
         raise KernelError(
             "cgroup", errno.ENOTSUP, "no cgroup2 file system is mounted (mount -t cgroup2 none …)"
         )
-    tree = Subtree(layout, _base(layout), name)
-    _make(tree.top)
-    # A daemon whose helper crashed still captures there. It is written to be killed at any moment.
-    cgroup.end(f"{tree.top}/_supervisor")
-    cgroup.remove(f"{tree.top}/_supervisor")  # one that was killed is no place to fork from
-    _make(f"{tree.top}/_supervisor")
-    cgroup.write(f"{tree.top}/_supervisor", "cgroup.procs", str(os.getpid()))
+    own = f"/{name}/_supervisor"
+    if layout.unified.endswith(own):  # our predecessor was this process: helper.successor
+        base = layout.unified.removesuffix(own)
+        tree = Subtree(layout._replace(unified=base), base, name)
+        _end_others(tree.top)
+    else:
+        tree = Subtree(layout, _base(layout), name)
+        _enter(tree.top)
     cgroup.delegate(tree.base)
     cgroup.delegate(tree.top)
     tree.available = frozenset(cgroup.read(tree.top, "cgroup.subtree_control").split())
     for controller in {"cpu", "pids"} & layout.v1.keys():
         _make(f"{layout.v1[controller]}/{tree.name}")
     return tree
+
+
+def _enter(top: str) -> None:
+    _make(top)
+    # A daemon whose helper crashed still captures there. It is written to be killed at any moment.
+    cgroup.end(f"{top}/_supervisor")
+    cgroup.remove(f"{top}/_supervisor")  # one that was killed is no place to fork from
+    _make(f"{top}/_supervisor")
+    cgroup.write(f"{top}/_supervisor", "cgroup.procs", str(os.getpid()))
+
+
+def _end_others(top: str) -> None:
+    """What this process's predecessor did not end; all of it is in our cgroup, and nothing else is."""
+    for pid in cgroup.members(cgroup.Leaf(f"{top}/_supervisor", {})) - {os.getpid()}:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _base(layout: cgroup.Layout) -> str:

@@ -26,9 +26,11 @@ i=0
 while :; do
     n=0
     while [ $n -lt 50 ]; do i=$((i + 1)); n=$((n + 1)); echo $i; echo $i >&2; done
-    sleep 0.02
+    sleep PACE
 done
 """
+#: Between two bursts.
+PACE = "0.02"
 #: Says how it is going to end, and ends so.
 MORTAL = """
 n=$(($(od -An -N1 -tu1 /dev/urandom) % 215))
@@ -41,28 +43,35 @@ AGAIN = {"policy": "always", "backoff": {"initial": "20ms", "factor": 1.0, "max"
 CAP = {"cgroup": {"cpu.max": "20%"}}
 
 
-def steady(count: int) -> dict[str, dict[str, Any]]:
+def flood(pace: str = PACE) -> dict[str, Any]:
+    return shell(FLOOD.replace("PACE", pace), **CAP)
+
+
+def steady(count: int, pace: str = PACE) -> dict[str, dict[str, Any]]:
     """What nobody touches."""
-    found: dict[str, dict[str, Any]] = {f"flood{n}": shell(FLOOD, **CAP) for n in (1, 2)}
+    found: dict[str, dict[str, Any]] = {f"flood{n}": flood(pace) for n in (1, 2)}
     return found | {f"still{n}": shell("exec sleep 100000") for n in range(1, count + 1)}
 
 
-def restless() -> dict[str, dict[str, Any]]:
+def restless(pace: str = PACE) -> dict[str, dict[str, Any]]:
     """What ends by itself, or is told to."""
     mortals: dict[str, dict[str, Any]] = {f"mortal{n}": shell(MORTAL, restart=AGAIN) for n in (1, 2)}
-    return mortals | {f"told{n}": shell(FLOOD, **CAP) for n in (1, 2)}
+    return mortals | {f"told{n}": flood(pace) for n in (1, 2)}
 
 
 class Chaos:
     """Of a supervisor whose files declare steady() and restless()."""
 
-    def __init__(self, running: Running, seed: int, count: int) -> None:
-        self.running, self.random = running, random.Random(seed)
+    #: Of the test's own.
+    mounts = 0
+
+    def __init__(self, running: Running, seed: int, count: int, pace: str = PACE) -> None:
+        self.running, self.random, self.pace = running, random.Random(seed), pace
         self.untouched = list(steady(count))
         self.extra = False
         self.done: Counter[str] = Counter()
         self.asked: list[Call] = []
-        self.declared = dict(steady(count) | restless())
+        self.declared = dict(steady(count, pace) | restless(pace))
         self.pids = {name: running.state(name, "running")["pid"] for name in self.untouched}
         self.actions: dict[str, Callable[[], object]] = {
             "nothing": lambda: None,
@@ -110,7 +119,7 @@ class Chaos:
         self.extra = not self.extra
         self.declared.pop("extra", None)
         if self.extra:
-            self.declared["extra"] = shell(FLOOD, **CAP)
+            self.declared["extra"] = flood(self.pace)
         weight = self.random.randint(50, 150)
         self.declared["still1"] = {**self.declared["still1"], "cgroup": {"cpu.weight": weight}}
         write(self.running, self.declared)
@@ -206,7 +215,7 @@ class Chaos:
         groups = {one.name for one in running.cgroups() if one.parent.name == running.subtree}
         assert {name for name in groups if not name.startswith("_")} == mine
         assert len([name for name in groups if name.startswith("_holder")]) == 1, groups
-        assert not running.left_mounts()
+        assert len(running.left_mounts()) == self.mounts
         before = self._descriptors()
         self._kill_helper()
         running.until_answering()
