@@ -155,8 +155,7 @@ class Cell:
 
     def read_report(self) -> bool:
         """Take what the launch says; True once it has said all (exec succeeded, or it failed)."""
-        assert self.report
-        while True:
+        while self.report:
             try:
                 data, extra, _, _ = self.report.recvmsg(_LONGEST, notes.ROOM)
             except BlockingIOError:
@@ -170,8 +169,6 @@ class Cell:
                         self._close_report()  # PID 1 need not wait for what follows
                     # Whoever comes after us knows of the run before anybody is told.
                     notes.write(self.files.folder, self.run, self.init, self.service, self.service_pidfd)
-                    if done:
-                        return True
                 else:
                     # The first is the cause: the other process may fail of it.
                     self.failure = self.failure or json.loads(data)
@@ -179,6 +176,7 @@ class Cell:
                 self.failure = UNHEARD
             except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
                 self.failure = failure_of(error, "note")
+        return True
 
     def launched(self) -> Report | None:
         """The launch has said all: the report of its success; on failure what is left of it is ended."""
