@@ -110,6 +110,18 @@ def frozen_disk(folder: Path) -> Iterator[tuple[Path, Callable[[], object], Call
         subprocess.run(["umount", "--lazy", point], check=False)
 
 
+def test_with_its_init_all_of_a_container_ends(supervise: Supervise) -> None:
+    script = "i=0; while [ $i -lt 100 ]; do i=$((i + 1)); setsid -f sleep 100000; done; echo there; sleep 100000 & wait"
+    running = supervise({"one": shell(script)})
+    running.line("one", "there")
+    pids = running.processes("one")
+    assert len(pids) == 103
+    os.kill(min(pids), signal.SIGKILL)
+    ended = running.state("one", "exited", "failed", "backoff")
+    assert ended["exit"]["signal"] == signal.SIGKILL
+    assert not [pid for pid in pids if not gone(pid)]
+
+
 # ── of the supervisor ──────────────────────────────────────────────────────────────────
 
 

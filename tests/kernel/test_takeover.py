@@ -115,6 +115,29 @@ def test_of_two_starts_at_once_one_takes_over_and_the_other_is_refused(supervise
     assert running.of("one")["pid"] == before
 
 
+def test_a_stranger_that_has_the_pid_of_a_run_by_now_is_neither_taken_for_it_nor_ended(
+    supervise: Supervise,
+) -> None:
+    running = supervise({"one": shell(FOREVER)})
+    note = running.runtime_dir / "containers/one/run"
+    folder = Path(running.of("one")["cgroup"])
+    kill_both(running)
+    run, init = note.read_text().split()[:2]
+    (folder / "cgroup.kill").write_text("1")
+    running.until(lambda: gone(int(init)), "its end")
+    stranger = subprocess.Popen(["sleep", "100000"])
+    try:
+        began = Path(f"/proc/{stranger.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        note.write_text(f"{run} {stranger.pid} {stranger.pid} {began} {began}\n")
+        running.start()
+        assert running.state("one", "exited", "failed")["exit"]["signal"] == signal.SIGKILL
+        running.done("stop", "one")
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 # ── the helper ─────────────────────────────────────────────────────────────────────────
 
 
