@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.killing import alive, daemon, gone, helper
-from tests.support.running import Running, Supervise, cgroup_mounts, shell
+from tests.support.killing import alive, daemon, helper
+from tests.support.running import Running, Supervise, cgroup_mounts, gone, shell
 
 pytestmark = pytest.mark.kernel
 

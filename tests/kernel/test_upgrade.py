@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.killing import daemon, gone, helper, kill_both
-from tests.support.running import Running, Supervise, shell
+from tests.support.killing import daemon, helper, kill_both
+from tests.support.running import Running, Supervise, gone, shell
 
 pytestmark = pytest.mark.kernel
 
