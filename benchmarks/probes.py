@@ -29,7 +29,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 80), Page)
 def fall_ill(*_):
     open("/tmp/ill", "w").close()
-    server.socket.close()
+    server.socket.shutdown(socket.SHUT_RDWR)
 if os.environ["KIND"] == "http":
     fall_ill = lambda *_: open("/tmp/ill", "w").close()
 signal.signal(signal.SIGUSR1, fall_ill)
@@ -91,11 +91,11 @@ def detection(kind: str) -> list[float]:
     with instance(tables(kind, INTERVAL)) as one:
         until_ready(one)
         time.sleep(INTERVAL)
-        fell: dict[str, float] = {}
         for container in one.containers():
             time.sleep(INTERVAL / COUNT)
-            fell[container["name"]] = time.time()
             one.run("kill", container["name"], "-s", "USR1")
+        signalled = (record for record in one.told() if record["event"] == "container.signalled")
+        fell = {record["container"]: moment(record) for record in signalled}
         deadline = time.monotonic() + 60
         found: dict[str, float] = {}
         while len(found) < COUNT and time.monotonic() < deadline:

@@ -15,10 +15,16 @@ from supervisor.core.spec import Container
 from supervisor.errors import HelperError
 from supervisor.probes.lines import Pattern
 from supervisor.probes.listening import Belongs, Listener
+from supervisor.probes.patience import ImpatientError, at_most
 from supervisor.probes.ports import Helper, Lines, Told
 from supervisor.probes.rounds import until_ready, while_ready
 from supervisor.probes.senders import belongs
 
+#: Seconds of CPU that a pattern may take for what is read at once: the daemon has other things to do.
+PATIENCE = 0.5
+TOO_SLOW = (
+    "ready.pattern takes too long for what it printed: write it without a repetition inside of a repetition"
+)
 Task = Callable[[], Awaitable[None]]
 #: Types of readiness that are seen by looking; the others are heard of.
 ASKED = ("exec", "http", "tcp")
@@ -114,7 +120,14 @@ class Probes:
         pattern = Pattern(text)
 
         def hear(stream: str, data: bytes) -> None:
-            if pattern.matches(stream, data):
+            try:
+                with at_most(PATIENCE):
+                    matches = pattern.matches(stream, data)
+            except ImpatientError:
+                self._lines.listen_no_more(name)
+                self._told.unready(name, one.number, TOO_SLOW)
+                return
+            if matches:
                 self._lines.listen_no_more(name)
                 self._became_ready(name, one.number)
 

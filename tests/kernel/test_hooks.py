@@ -137,3 +137,29 @@ def test_a_hook_ends_with_the_supervisor(supervise: Supervise, folder: Path) -> 
     pid = written(running, folder / "pid").strip()
     running.stop()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_illness_and_recovery_seen_by_a_health_probe_run_their_hooks(
+    supervise: Supervise, folder: Path
+) -> None:
+    ill = {
+        "type": "exec",
+        "command": ["/bin/sh", "-c", "test ! -e /mnt/ill"],
+        "interval": "100ms",
+        "timeout": "60s",
+    }
+    (folder / "ill").touch()
+    mounts = [{"type": "bind", "source": folder, "target": "/mnt", "options": ["rw"]}]
+    hooks = {
+        name: script(f"cat >{folder}/new; mv {folder}/new {folder}/{name}")
+        for name in ("unhealthy", "recovered")
+    }
+    web = shell(
+        FOREVER, health=ill | {"action": "none"}, restart={"policy": "always", "reset_after": "200ms"}
+    )
+    running = supervise({"web": {**web, "mounts": mounts, "on": hooks}})
+    record = told(running, folder / "unhealthy")
+    assert (record["hook"], record["healthy"]) == ("unhealthy", False)
+    (folder / "ill").unlink()
+    record = told(running, folder / "recovered")
+    assert (record["hook"], record["healthy"]) == ("recovered", True)

@@ -17,6 +17,7 @@ import trio
 
 import supervisor
 from tests.support.running import Running, Supervise, cgroup_mounts, shell, table, until
+from tests.support.services import notifier, sleeper, web
 from tests.support.visiting import at_terminal, said
 
 pytestmark = pytest.mark.kernel
@@ -150,6 +151,25 @@ def test_the_user_runs_commands_in_it_and_at_a_terminal(delegated: Delegated, su
             assert terminal.seen == b"/dev/pts/0\r\n"
     records = running.events("operator.exec")
     assert [one["operator"]["uid"] for one in records] == [USER] * 4
+
+
+def test_the_users_containers_are_looked_at_and_heard(delegated: Delegated, supervise: Supervise) -> None:
+    health = {"interval": "100ms", "timeout": "60s", "action": "none"}
+    running = supervise.prepare(
+        {
+            "http": web(ready={"type": "http", "url": "http://127.0.0.1:8080/"}),
+            "exec": sleeper(
+                health={"type": "exec", "command": ["/bin/sh", "-c", "echo ill; exit 3"], **health}
+            ),
+            "says": notifier('say("READY=1")\ntime.sleep(1000000)', ready={"type": "notify"}),
+        },
+        defaults={"userns": "host", "stop": {"signal": "SIGKILL"}},
+    )
+    as_user(running)
+    running.start(before=delegated.enter)
+    running.event("container.ready", "http")
+    running.event("container.ready", "says")
+    assert running.event("health.failed", "exec")["why"] == "the command exited with 3: ill"
 
 
 def test_without_delegated_cgroups_it_is_refused_with_what_to_do(supervise: Supervise) -> None:

@@ -16,7 +16,7 @@ from supervisor.core.readings import Cgroup
 from supervisor.core.spec import Container, Health, Ready
 from supervisor.errors import HelperError
 from supervisor.probes.ports import Told
-from supervisor.probes.probes import Probes
+from supervisor.probes.probes import TOO_SLOW, Probes
 
 HTTP = Health("http", "http://127.0.0.1/", interval=10.0, timeout=2.0)
 NOTIFY = Ready("notify", watchdog=5.0)
@@ -92,7 +92,7 @@ def play(stage: Stage, main: Callable[[Probes], Awaitable[None]]) -> None:
             await main(stage.probes)
             nursery.cancel_scope.cancel()
 
-    trio.run(whole, clock=trio.testing.MockClock(autojump_threshold=0.05))
+    trio.run(whole, clock=trio.testing.MockClock(autojump_threshold=0.001))
 
 
 def web(ready: Ready | None = None, health: Health | None = None) -> Container:
@@ -174,6 +174,17 @@ def test_a_line_that_matches_is_readiness_and_then_no_line_is_looked_at_any_more
         assert stage.hear is None
 
     play(stage, main)
+
+
+def test_a_pattern_that_would_take_for_ever_is_given_up_and_that_is_told(stage: Stage) -> None:
+    async def main(probes: Probes) -> None:
+        attach(probes, web(Ready("log", "^(a+)+$")))
+        assert stage.hear is not None
+        stage.hear("stdout", b"a" * 60 + b"!\n")
+        assert stage.hear is None
+
+    play(stage, main)
+    assert stage.told == [("unready", "web", 1, TOO_SLOW)]
 
 
 def test_of_a_run_that_has_ended_nothing_is_told_and_its_probe_is_ended(stage: Stage) -> None:
