@@ -4,6 +4,7 @@ Whatever leaves its process group or session, or is orphaned, is still in its cg
 it, so a cage limits and counts nothing by itself (cgroup-v2.rst, "No Internal Process Constraint").
 """
 
+import errno
 import os
 import select
 from contextlib import suppress
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 from supervisor.errors import KernelError
 from supervisor.kernel import cgroup, libc
+
+_LEFT = 1.0  # seconds for what another one has left
 
 
 class Cage(NamedTuple):
@@ -32,14 +35,22 @@ class Cage(NamedTuple):
         """As cgroup.fork_into; with descriptors alone."""
         return libc.clone3(0, self.folder)
 
-    def end(self) -> None:
-        """Kill all that is in it, wait until that is gone, and remove it."""
+    def end(self, within: float | None = None) -> None:
+        """Kill all that is in it, wait until that is gone, and remove it. Raises KernelError(EBUSY) when something has not
+        ended `within` seconds: a process that waits for a device cannot be killed.
+        """
         os.write(self.killer, b"1")
         poll = select.poll()
         poll.register(self.events, select.POLLPRI | select.POLLERR)
         while cgroup.populated(self.events):
-            poll.poll()
+            if not poll.poll(None if within is None else within * 1000):
+                raise KernelError("cgroup", errno.EBUSY, self.name)
         os.rmdir(self.name, dir_fd=self.parent)
+
+    def close(self) -> None:
+        for descriptor in self.descriptors:
+            with suppress(OSError):
+                os.close(descriptor)
 
 
 def make(parent: str, name: str) -> Cage:
@@ -49,8 +60,11 @@ def make(parent: str, name: str) -> Cage:
         try:
             os.mkdir(path, 0o755)
         except FileExistsError:
-            cgroup.end(path)
-            cgroup.remove(path)
+            left = _open(parent, name)
+            try:
+                left.end(_LEFT)
+            finally:
+                left.close()
             os.mkdir(path, 0o755)
         return _open(parent, name)
     except OSError as error:

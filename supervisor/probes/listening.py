@@ -29,7 +29,7 @@ _BATCH, _REST = 64, 0.1  # so many words, then a rest of so many seconds
 
 class Listener:
     """`watchdog` are the seconds within which WATCHDOG=1 has to come, once it `is_ready`; `stopping` is called when it says
-    that it ends.
+    that it ends, with the seconds that it asks for.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Listener:
         watchdog: float | None,
         *,
         is_ready: Callable[[], bool],
-        stopping: Callable[[], None],
+        stopping: Callable[[float], None],
         belongs: Belongs = belongs,
     ) -> None:
         self._name, self._run, self._cgroup, self._told = name, run, cgroup, told
@@ -49,7 +49,7 @@ class Listener:
         self._watchdog = watchdog
         self._fed: float | None = None  # when it was last heard of, or became ready; None: not watched
         self._ids = -1
-        self._strangers = False
+        self._strangers = self._is_stopping = False
 
     async def listen(self, words: int, ids: int) -> None:
         """Until cancelled; the descriptor `words` is ours."""
@@ -70,6 +70,11 @@ class Listener:
         """It has become ready: from now on it is watched."""
         if self._fed is None:
             self._fed = trio.current_time()
+
+    def rest(self, seconds: float) -> None:
+        """It need not say anything for so long, and then as often as ever."""
+        if self._fed is not None:
+            self._fed = max(self._fed, trio.current_time() + seconds)
 
     def end_watch(self) -> None:
         """Its end is under way, and takes the time that it takes."""
@@ -112,19 +117,20 @@ class Listener:
         told, name, run = self._told, self._name, self._run
         if words.watchdog is not None and self._watchdog is not None:
             self._watchdog = words.watchdog
-        if (words.alive or words.watchdog is not None) and self._fed is not None:
-            self._fed = trio.current_time()
+        if words.alive or words.watchdog is not None:
+            self.rest(0.0)
         if words.status is not None:
             told.status(name, run, words.status)
         if words.main is not None and self._cgroup is not None:
             found = outside(self._cgroup.unified, words.main)
             if found is not None:
                 told.main(name, run, found)
-        if words.extend is not None:
-            told.extended(name, run, words.extend)
         if words.ready:
             told.ready(name, run)
-        if words.stopping:
-            self._stopping()
+        if words.stopping or (words.extend is not None and self._is_stopping):
+            self._is_stopping = True
+            self._stopping(words.extend or 0.0)
+        if words.extend is not None:
+            told.extended(name, run, words.extend)
         if words.failing and self._watchdog is not None:
             self._miss(0.0)

@@ -68,8 +68,9 @@ class Probes:
         notify = spec.ready is not None and spec.ready.type == "notify"
         watchdog = spec.ready.watchdog if spec.ready else None
         self._keep(one, "ready", asked, partial(until_ready, spec.name, run, self._helper, self._told))
-        self._keep(one, "words", notify or None, partial(self._words, spec.name, one, watchdog))
-        self._keep(one, "health", None if one.ending else spec.health, partial(self._health, spec, one))
+        self._keep(one, "words", notify or None, partial(self._words, spec, one, watchdog))
+        idle = one.ending or one.resting
+        self._keep(one, "health", None if idle else spec.health, partial(self._health, spec, one))
 
     def ending(self, name: str) -> None:
         """Its end is under way: that is no illness. What it has to say is heard until it is over."""
@@ -145,18 +146,35 @@ class Probes:
             spread=self._uniform(),
         )
 
-    async def _words(self, name: str, one: "_Run", watchdog: float | None) -> None:
+    async def _words(self, spec: Container, one: "_Run", watchdog: float | None) -> None:
+        name = spec.name
         found = await self._helper.words(name, one.number)
         if found is None:
             return  # it was launched before this was declared
         one.listener = Listener(
             name, one.number, one.cgroup, self._told, watchdog,
-            is_ready=one.ready.is_set, stopping=partial(self.ending, name),
+            is_ready=one.ready.is_set, stopping=partial(self._rest, spec, one),
             belongs=self._belongs,
         )  # fmt: skip
         if one.ending:
             one.listener.end_watch()
         await one.listener.listen(*found)
+
+    def _rest(self, spec: Container, one: "_Run", seconds: float) -> None:
+        """It says that it ends: what it does then is no illness, for as long as an end may take (`stop.timeout`), or it asks."""
+        seconds = max(seconds, spec.stop.timeout)
+        one.resting = True
+        one.end("health")
+        if one.listener:
+            one.listener.rest(seconds)
+
+        async def go_on() -> None:
+            await trio.sleep(seconds)
+            one.resting = False
+            self._keep(one, "health", None if one.ending else spec.health, partial(self._health, spec, one))
+
+        one.end("rest")
+        self._keep(one, "rest", seconds, go_on)
 
     def _became_ready(self, name: str, run: int) -> None:
         one = self._runs.get(name)
@@ -169,7 +187,7 @@ class _Run:
     def __init__(self, number: int, cgroup: Cgroup | None) -> None:
         self.number, self.cgroup = number, cgroup
         self.ready = trio.Event()
-        self.ending = False
+        self.ending = self.resting = False
         self.listener: Listener | None = None
         self.scopes: dict[str, trio.CancelScope] = {}
         self.declared: dict[str, object] = {}

@@ -6,6 +6,7 @@ import math
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import trio
 import trio.testing
 
 from supervisor.core.readings import Cgroup
-from supervisor.core.spec import Container, Health, Ready
+from supervisor.core.spec import Container, Health, Ready, Stop
 from supervisor.errors import HelperError
 from supervisor.probes.ports import Told
 from supervisor.probes.probes import TOO_SLOW, Probes
@@ -255,12 +256,11 @@ def test_it_may_change_how_often_it_speaks_and_say_that_it_is_broken(stage: Stag
     assert stage.told == [("missed", "web", 1, 0.0)]
 
 
-def test_once_it_ends_it_is_watched_no_more_but_heard(stage: Stage) -> None:
+def test_once_its_end_was_asked_for_it_is_watched_no_more_but_heard(stage: Stage) -> None:
     async def main(probes: Probes) -> None:
         attach(probes, web(NOTIFY, HTTP), ready=True)
         await trio.sleep(1)
-        stage.says.send(b"STOPPING=1")
-        await trio.sleep(1)
+        probes.ending("web")
         attach(probes, web(NOTIFY, HTTP), ready=True)  # a reload meanwhile
         await trio.sleep(60)
         stage.says.send(b"EXTEND_TIMEOUT_USEC=7000000\nSTATUS=flushing")
@@ -269,6 +269,24 @@ def test_once_it_ends_it_is_watched_no_more_but_heard(stage: Stage) -> None:
     play(stage, main)
     assert stage.times("health") == [0.5]
     assert stage.told[1:] == [("status", "web", 1, "flushing"), ("extended", "web", 1, 7.0)]
+
+
+def test_who_says_that_it_ends_is_left_alone_for_as_long_as_that_may_take_and_no_longer(stage: Stage) -> None:
+    async def main(probes: Probes) -> None:
+        spec = replace(web(NOTIFY, HTTP), stop=Stop(timeout=30.0))
+        attach(probes, spec, ready=True)
+        await trio.sleep(1)
+        stage.says.send(b"STOPPING=1")
+        await trio.sleep(1)
+        attach(probes, spec, ready=True)  # a reload meanwhile
+        await trio.sleep(25)
+        assert stage.times("health") == [0.5]
+        assert len(stage.told) == 1
+        await trio.sleep(100)
+
+    play(stage, main)
+    assert stage.times("health")[1] == pytest.approx(31.5, abs=0.1)
+    assert ("missed", "web", 1, 5.0) in stage.told
 
 
 def test_a_stranger_is_told_of_once_and_not_heard(stage: Stage) -> None:
