@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -50,22 +51,21 @@ def test_it_is_ready_when_it_says_so_and_its_status_is_shown(supervise: Supervis
     assert running.of("web")["status_text"] == "serving"
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"userns": "host"},
-        {"user": "1000:1000"},
-        {"network": "host"},
-        {"rootfs_mode": "read-only"},
-        {"init": False, "stop": {"signal": "SIGKILL"}},
-    ],
-    ids=str,
-)
-def test_the_socket_is_there_whatever_the_container_is_like(
-    supervise: Supervise, keys: dict[str, object]
-) -> None:
-    running = supervise({"web": notifier(f'say("READY=1"){FOR_EVER}', ready=NOTIFY, **keys)})
-    running.event("container.ready", "web")
+def test_the_socket_is_there_whatever_the_container_is_like(supervise: Supervise) -> None:
+    kinds: dict[str, dict[str, Any]] = {
+        "host-ids": {"userns": "host"},
+        "user": {"user": "1000:1000"},
+        "host-network": {"network": "host"},
+        "read-only": {"rootfs_mode": "read-only"},
+        "no-init": {"init": False},
+    }
+    says = f'say("READY=1"){FOR_EVER}'
+    running = supervise(
+        {name: notifier(says, ready=NOTIFY, **keys) for name, keys in kinds.items()},
+        defaults={"stop": {"signal": "SIGKILL"}},
+    )
+    for name in kinds:
+        running.event("container.ready", name)
     assert running.events("notify.refused") == []
 
 

@@ -2,6 +2,8 @@
 that it started.
 """
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,9 +153,24 @@ def test_a_wedged_probe_ends_in_time_with_all_that_it_started_and_delays_no_othe
     healthy(running, "web")
     # Never more than one probe's worth, whatever left its group and session.
     for _ in range(20):
-        started = [one for one in running.left_processes() if one.partition(": ")[2] == "sleep 7654321 "]
-        assert len(started) <= 3
+        assert len(sleeps(running)) <= 3
         assert len(cages(running, "stuck")) <= 1
+
+
+def sleeps(running: Running) -> list[int]:
+    """The PIDs of what the probes of a test start."""
+    found = (one.partition(": ") for one in running.left_processes())
+    return [int(pid) for pid, _, words in found if words == "sleep 7654321 "]
+
+
+def test_a_daemon_that_dies_takes_its_probes_with_it_and_the_next_one_probes_on(supervise: Supervise) -> None:
+    running = supervise({"web": sleeper(health=command("sleep", "7654321", interval="100ms", timeout="1h"))})
+    (first,) = running.until(lambda: sleeps(running), "a probe")
+    daemon = next(one for one in running.left_processes() if "supervisor.daemon" in one)
+    os.kill(int(daemon.partition(":")[0]), signal.SIGKILL)
+    running.until(lambda: sleeps(running) not in ([], [first]), "another probe")
+    assert len(sleeps(running)) == 1
+    assert running.of("web")["run"] == 1
 
 
 def test_a_service_that_accepts_and_says_nothing_is_not_waited_for(supervise: Supervise) -> None:
