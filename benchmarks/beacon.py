@@ -11,7 +11,7 @@ import time
 
 from supervisor.helper.shim import elf
 
-_CODE = {
+CODE = {
     "x86_64": bytes.fromhex(
         "b8e4000000bf01000000488d7424e04989f50f05488b7c2410488d05360000004885ff480f44f8b802000000be010000"
         "0031d20f0589c7b8010000004c89eeba100000000f05b8030000000f05b8220000000f05ebf7626561636f6e00"
@@ -28,7 +28,7 @@ _TIME = struct.Struct("=qq")
 def write_program(path: str) -> None:
     machine = platform.machine()
     with open(path, "wb") as file:
-        file.write(elf(machine, _CODE[machine]))
+        file.write(elf(machine, CODE[machine]))
     os.chmod(path, 0o755)
 
 

@@ -1,0 +1,117 @@
+"""python -m benchmarks.report [FOLDER]   README.md and plots from FOLDER/results.json (docs/benchmarks).
+
+Every figure comes from results.json, and that from one run of `python -m benchmarks`.
+"""
+
+import json
+import sys
+from typing import Any
+
+from benchmarks import plots
+
+FOLDER = "docs/benchmarks"
+Results = dict[str, Any]
+_HEAD = """# Benchmarks
+
+Made by `make bench` (`python -m benchmarks`) in one run; [results.json](results.json) has every figure.
+"""
+
+
+def write(results: Results, folder: str = FOLDER) -> None:
+    with open(f"{folder}/results.json", "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+    render(folder)
+
+
+def render(folder: str) -> None:
+    with open(f"{folder}/results.json", encoding="utf-8") as file:
+        results = json.load(file)
+    drawn = plots.draw(results, folder)
+    with open(f"{folder}/README.md", "w", encoding="utf-8") as file:
+        file.write(page(results, drawn))
+
+
+def page(results: Results, drawn: dict[str, str]) -> str:
+    """`drawn` are captions by file name."""
+    about = "".join(f"- {name}: {fact}\n" for name, fact in results["machine"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    parts = [
+        _HEAD,
+        f"{about}- beside {versions}\n",
+        _launches(results["launch"]),
+        _peers(results["peers"]),
+        _counts(results["peers"], "started", "Seconds until all of N services have begun"),
+        _counts(results["peers"], "stopped", "Seconds until all of N services have ended"),
+        _scale(results["scale"]),
+        *(f"![{caption}]({name})\n" for name, caption in drawn.items()),
+    ]
+    return "\n".join(parts)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _figure(value: float | None, form: str = "{:.2f}") -> str:
+    return "" if value is None else form.format(value)
+
+
+def _launches(launch: dict[str, dict[str, float]]) -> str:
+    names = list(next(iter(launch.values())))
+    rows = [[name, *(_figure(taken.get(name)) for taken in launch.values())] for name in names]
+    return (
+        "## The cycle of /bin/true\n\nMilliseconds from the decision to start to the recorded exit, ours with all "
+        "of the default's confinement; median.\n\n" + table(["", *launch], rows)
+    )
+
+
+def _peers(peers: list[Results]) -> str:
+    rows = []
+    for one in peers:
+        spread = f" ({min(one['restarts']):.1f} to {max(one['restarts']):.1f})" if one["restarts"] else ""
+        rows.append(
+            [
+                one["name"],
+                _figure(one["restart"]) + spread,
+                _figure(one["memory"].get("200"), "{:.0f}"),
+                _figure(one["idle"]),
+                one["why"],
+            ]
+        )
+    head = ["with 200 services", "restart, ms", "memory, kB a service", "idle, % of a core", "not measured"]
+    return (
+        "## Supervisors\n\nEvery service is the same program of two hundred bytes. Ours runs in a container with the "
+        "default's confinement and `cpu.max`; the other supervisors confine nothing. Restart: from SIGKILL of a service to the first "
+        "instruction of its successor, median of 20 (lowest to highest); the policy of ours is `always` with a back-off of 1 ms, the others' is as "
+        "they come. Memory: PSS of all of a supervisor's own processes, divided by the services.\n\n"
+        + table(head, rows)
+    )
+
+
+def _counts(peers: list[Results], key: str, title: str) -> str:
+    counts = sorted({int(count) for one in peers for count in one[key]})
+    rows = [[one["name"], *(_figure(one[key].get(str(count))) for count in counts)] for one in peers]
+    return f"## {title}\n\n" + table(["N", *map(str, counts)], rows)
+
+
+def _scale(scale: list[Results]) -> str:
+    rows = [
+        ["all running, s", *(_figure(one["started"]) for one in scale)],
+        ["helper, MB", *(_figure(one["memory"]["helper"]["Rss"] / 1000, "{:.1f}") for one in scale)],
+        ["unprivileged half, MB", *(_figure(one["memory"]["unprivileged half"]["Rss"] / 1000, "{:.1f}") for one in scale)],
+        ["init shim, private kB", *(_figure(one["shim"], "{:.0f}") for one in scale)],
+        ["idle, % of a core", *(_figure(sum(one["idle"].values())) for one in scale)],
+        ["status --json, ms", *(_figure(one["status"] * 1000, "{:.0f}") for one in scale)],
+        ["take-over after SIGKILL of both, s", *(_figure(one["taken_over"]) for one in scale)],
+        ["stop, s", *(_figure(one["stopped"]) for one in scale)],
+        ["processes, cgroups, mounts, FIFOs left", *(str(sum(one["left"].values())) for one in scale)],
+    ]  # fmt: skip
+    return "## What N default containers cost\n\n" + table(
+        ["N", *(str(one["containers"]) for one in scale)], rows
+    )
+
+
+if __name__ == "__main__":
+    render(*sys.argv[1:] or (FOLDER,))
