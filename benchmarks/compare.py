@@ -68,7 +68,7 @@ def measure(kind: type[Peer], counts: Iterable[int]) -> Measured:
 
 def _once(peer: Peer, count: int, found: Measured) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        place = _place(folder)
+        place = prepare(folder)
         with closing(Beacons(place.fifo)) as beacons:
             began = time.monotonic()
             peer.begin(place, count)
@@ -81,7 +81,8 @@ def _once(peer: Peer, count: int, found: Measured) -> None:
             found.stopped[count] = time.monotonic() - asked
 
 
-def _place(folder: str) -> Place:
+def prepare(folder: str) -> Place:
+    """The program, a root directory with it, and room for the FIFO."""
     os.chmod(folder, 0o755)
     place = Place(folder)
     for name in ("bin", "told", *(f"root/{name}" for name in (*ROOT_FOLDERS, "told"))):

@@ -61,3 +61,13 @@ def executable(pid: int) -> str:
         return os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return ""
+
+
+def ran(pid: int) -> float:
+    """Milliseconds of CPU, to the nanosecond (proc(5), schedstat)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
+
+
+def faults(pid: int) -> int:
+    """Pages that it had to be given, without reading a disk (proc(5), stat, minflt)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])

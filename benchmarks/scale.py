@@ -16,6 +16,7 @@ from benchmarks import proc
 from benchmarks.instance import Instance, instance
 
 IDLE = 20.0
+HOLDER = b"supervisor: holder"
 ASKED = 5
 TABLES = """
 [defaults]
@@ -48,6 +49,7 @@ def measure(count: int) -> Found:
         started = one.start()
         before = {each["name"]: each["pid"] for each in one.containers()}
         pids = dict(zip(("helper", "unprivileged half"), one.halves(), strict=True))
+        pids["holder"] = next(pid for pid in proc.children(pids["helper"]) if HOLDER in proc.command(pid))
         shims = shims_of(pids["helper"])
         memory = {name: proc.memory(pid) for name, pid in pids.items()}
         descriptors = {name: proc.descriptors(pid) for name, pid in pids.items()}
@@ -66,8 +68,12 @@ def measure(count: int) -> Found:
 
 
 def shims_of(helper: int) -> list[int]:
-    """PID 1 of each container is the helper's child, and so is the unprivileged half."""
-    return [pid for pid in proc.children(helper) if b"supervisor.daemon" not in proc.command(pid)]
+    """PID 1 of each container is the helper's child, and so are the unprivileged half and the holder."""
+    return [
+        pid
+        for pid in proc.children(helper)
+        if not any(word in proc.command(pid) for word in (b"supervisor.daemon", HOLDER))
+    ]
 
 
 def idling(pids: dict[str, int]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from supervisor.core.events import Json
 from supervisor.core.operator import Operator
 from supervisor.core.spec import Configuration, Container, Output
 from supervisor.errors import HelperError
-from supervisor.kernel import libc, process
+from supervisor.kernel import descriptors, libc, process
 from supervisor.launcher import watchdog
 from supervisor.launcher.account import drop_to
 from supervisor.launcher.client import Link, Report
@@ -48,7 +48,6 @@ from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.ports import Ended, Message
 from supervisor.supervise.reload import Reload
 
-_FDS_FOR_LOGS = 1024
 #: A hook is told of so many runs, the newest.
 RUNS_TOLD = 5
 
@@ -105,7 +104,7 @@ class _Daemon:
         settings = configuration.settings
         self.configuration = configuration
         self.opened = opened
-        self.archive = Archive(opened.logs, open_files=_FDS_FOR_LOGS)
+        self.archive = Archive(opened.logs, open_files=descriptors.for_logs(descriptors.limit()))
         self.journal: Journal = open_journal(self.archive.store(SUPERVISOR), sys.stdout)
         self.specs: dict[str, Container] = {one.name: one for one in configuration.containers}
         self.capture = Capture(self.archive, opened.run, self._output, self.journal, libc.tee)
@@ -131,12 +130,13 @@ class _Daemon:
         self.adopted = 0
 
     async def run(self) -> None:
-        self.link = Link(self.opened.helper, self.opened.run)
+        scarce = descriptors.scarce(len(self.specs), descriptors.limit())
+        self.link = Link(self.opened.helper, self.opened.run, keep=not scarce)
         self.hooks = Hooks(
             self.journal, self._spec, self._why, self._observed,
             before_exec=partial(process.die_with, os.getpid()),
         )  # fmt: skip
-        self.monitor = CgroupMonitor(self._observed, self.configuration.settings.monitor)
+        self.monitor = CgroupMonitor(self._observed, self.configuration.settings.monitor, keep=not scarce)
         logs = self.configuration.settings.logs.dir
         self.ledger = Ledger(self.opened.ledger, lambda: datetime.now(UTC).timestamp(), logs)
         probes = Probes(

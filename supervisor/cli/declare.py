@@ -25,6 +25,7 @@ from supervisor.config.load import load
 from supervisor.core.plan import unchangeable
 from supervisor.core.spec import Configuration
 from supervisor.errors import ConfigError, Problem
+from supervisor.kernel import cgroup, descriptors
 from supervisor.launcher.declaration import Instance, Origin, declare, decode_again, encode
 from supervisor.launcher.ids import EACH
 from supervisor.launcher.seccomp import compile_filters
@@ -60,7 +61,9 @@ def objection(configuration: Configuration, *, root: bool) -> str:
     room = configuration.settings.id_pool[1] // EACH
     if len(private) > room:
         return f"id_pool has room for {room} private user namespaces, not for {len(private)}"
-    return ""
+    notifying = sum(one.ready is not None and one.ready.type == "notify" for one in configuration.containers)
+    memory = "memory" not in cgroup.here().v1
+    return descriptors.objection(len(configuration.containers), notifying, descriptors.limit(), memory=memory)
 
 
 def memory(name: str, content: bytes) -> int:

@@ -184,11 +184,18 @@ class Cell:
         if self.failure is None and self.service:
             self.launch_ms = (time.monotonic() - self.began) * 1000
             self.phase = policy.LIVE
+            self._spare()
             return self.alive()
         self.failure = self.failure or UNHEARD
         self.killed = True
         self.end()
         return None
+
+    def _spare(self) -> None:
+        """Where descriptors are scarce, let go of those that can be had again."""
+        if self.place.scarce:
+            process.close(self.userns, self.service_pidfd)
+            self.userns = self.service_pidfd = -1
 
     def _close_report(self) -> None:
         if self.report:
@@ -265,10 +272,12 @@ class Cell:
         return self.last
 
     def signal(self, number: int) -> None:
-        if self.service_pidfd < 0:
-            return  # it had ended before its pidfd could be had; its end is on the way
+        """One that had ended before its pidfd could be had is not signalled: its end is on the way."""
         with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-            signal.pidfd_send_signal(self.service_pidfd, number)
+            if self.service_pidfd >= 0:
+                signal.pidfd_send_signal(self.service_pidfd, number)
+            elif self.place.scarce:
+                notes.signal_service(self.files.folder, cgroup.members(self.leaf), number)
 
     def remove(self) -> Report:
         """Take away cgroup and files; doing it again is fine."""
@@ -311,6 +320,7 @@ class Cell:
         self.init, self.service = note.init, note.service
         if self.init_pidfd < 0:
             self.vanished()
+        self._spare()
         return True
 
 

@@ -6,6 +6,7 @@ names one process for ever.
 
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -90,6 +91,17 @@ def known(pid: int, started: int, members: frozenset[int]) -> int:
         os.close(found)
         return -1
     return found
+
+
+def signal_service(folder: str, members: frozenset[int], number: int) -> None:
+    """To the service that is noted, if it is still there; `members` are those of its cgroup. Raises OSError."""
+    note = read(folder)
+    found = known(note.service, note.service_start, members) if note else -1
+    if found >= 0:
+        try:
+            signal.pidfd_send_signal(found, number)
+        finally:
+            os.close(found)
 
 
 def introduced(extra: list[tuple[int, int, bytes]]) -> tuple[int, int, bool]:

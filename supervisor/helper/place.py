@@ -8,7 +8,7 @@ from supervisor.helper.network import Spare
 
 class Place(NamedTuple):
     """The folders and accounts that every container shares. `mountpoint` is an empty
-    folder that each new root is mounted over, in its own mount namespace.
+    folder that each new root is mounted over, in its own mount namespace. `scarce` are file descriptors.
     """
 
     containers: str
@@ -18,3 +18,4 @@ class Place(NamedTuple):
     spare: Spare
     shim: int
     holder: Holder
+    scarce: bool

@@ -19,6 +19,7 @@ from supervisor.helper.cell import EVENTS, Cell
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Door
 from supervisor.helper.hearing import Hearing, Presses
+from supervisor.helper.holder import Holder
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
 from supervisor.helper.refusals import failure_of
@@ -35,20 +36,21 @@ _BREATH = 0.05  # seconds until what failed is looked at again
 class Helper:
     def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
         self.tree = tree
+        self.poll = select.poll()
+        self.hearing = Hearing(self.poll, _HEARD)
         self.daemon = Daemon(declared)
         self.daemon.start()  # it imports its code while the table is made
         try:
-            self.table = Table(declared, tree, rootless=rootless)
+            self.table = Table(declared, tree, _small_holder(tree), rootless=rootless)
         except BaseException:
             self.daemon.end()
             raise
         self.cells = self.table.cells
         self.detached = declared.ready >= 0
-        self.poll = select.poll()
-        self.hearing = Hearing(self.poll, _HEARD)
         self.door = Door(declared.runtime_dir, self.poll)
         self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
+        self.inits: dict[int, Cell] = {}  # PID 1 that is our child → cell
         self.presses, self.reload_wanted, self.code = Presses(), False, 0
         self.crashed, self.adopted = True, False  # one before us may have crashed, and left containers
         self.again = self.done = False  # `again`: something failed, so everything is looked at again
@@ -153,7 +155,7 @@ class Helper:
 
     def _reap(self) -> None:
         # What a launch said before it ended is read first: it says whose PID is whose.
-        for cell in [one for one in self.cells.values() if one.phase == policy.LAUNCHING]:
+        for cell in [one for one in self.waiting.values() if one.phase == policy.LAUNCHING]:
             self._on_cell(cell)
         while True:
             try:
@@ -170,11 +172,12 @@ class Helper:
             return
         if self.reload.reaped(pid) or self.table.place.holder.reaped(pid):
             return
+        cell = self.inits.pop(pid, None)
+        if cell:
+            cell.reaped(status)
+            self._watch(cell)
+            return
         for cell in self.cells.values():
-            if cell.init == pid:
-                cell.reaped(status)
-                self._watch(cell)
-                return
             if report := probe.ended(cell, pid):
                 self.daemon.send(report)
                 return
@@ -249,6 +252,7 @@ class Helper:
         if self.reload_wanted:
             self.daemon.send(Report("asked", path="reload"))
         self.daemon.send(Report("told"))
+        self._mind_queue()  # it may be more than its socket takes at once
 
     def _forget_daemon(self) -> None:
         if self.daemon.socket:
@@ -334,6 +338,8 @@ class Helper:
         else:
             assert cell.report
             self._await(cell, cell.report.fileno(), select.POLLIN)
+        if cell.init:
+            self.inits[cell.init] = cell
 
     # ── the end ────────────────────────────────────────────────────────────────────────
 
@@ -349,3 +355,11 @@ class Helper:
             cell.remove()
         self.daemon.end()
         self.tree.close()
+
+
+def _small_holder(tree: Subtree) -> Holder:
+    """Before there is a table, its process begins with few pages of ours; without means for one now, it gets one later."""
+    holder = Holder(tree.new_holder())
+    with suppress(KernelError, OSError):
+        holder.go_on()
+    return holder

@@ -19,14 +19,14 @@ from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Declared, Launch, Report, Request
 from supervisor.helper.steps import plan
 from supervisor.helper.subtree import Subtree
-from supervisor.kernel import caps, cgroup, mounts, process
+from supervisor.kernel import caps, cgroup, descriptors, mounts, process
 
 #: How one was launched that is not declared any more does not matter: it is only ended.
 _FORGOTTEN = ((), (), "host", "overlay", "0:0", (), "/", "", True, (), (), (), True, (), ())
 
 
 class Table:
-    def __init__(self, declared: Declared, tree: Subtree, *, rootless: bool) -> None:
+    def __init__(self, declared: Declared, tree: Subtree, holder: Holder, *, rootless: bool) -> None:
         self.tree = tree
         self.place = Place(
             f"{declared.runtime_dir}/containers",
@@ -35,7 +35,9 @@ class Table:
             rootless,
             Spare(possible=not rootless),
             shim.make(),
-            Holder(tree.new_holder()),
+            holder,
+            # Without root a command enters by the service's pidfd, which so is kept.
+            not rootless and descriptors.scarce(len(declared.containers), descriptors.limit()),
         )
         self.site = Site(
             self.place.mountpoint,

@@ -7,6 +7,7 @@ recorded says how it was.
 """
 
 import array
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import trio
 
 from supervisor.errors import ConfigError, HelperError, Problem
 from supervisor.helper.protocol import MAX, Report, Request, decode_report, encode_request
+from supervisor.kernel import cgroup, process
 from supervisor.launcher.hints import hint
 from supervisor.launcher.probing import Probings
 from supervisor.launcher.turnstile import Turnstile
@@ -25,6 +27,8 @@ from supervisor.launcher.turnstile import Turnstile
 __all__ = ["Link", "Read", "Report"]
 
 _ROOM_FOR_FD = socket.CMSG_SPACE(4)
+#: Seconds between two looks, without a helper, at a container whose pidfd is not kept.
+LOOK = 1.0
 
 
 class Read(NamedTuple):
@@ -38,14 +42,23 @@ class Read(NamedTuple):
     objection: str = ""
 
 
-class Link:
-    """`run_dir` is the runtime directory's descriptor."""
+class Alive(NamedTuple):
+    """A run, PID 1's pidfd (-1: not kept) and the v2 cgroup."""
 
-    def __init__(self, helper: socket.socket, run_dir: int) -> None:
+    run: int
+    pidfd: int
+    unified: str
+
+
+class Link:
+    """`run_dir` is the runtime directory's descriptor; `keep`: there is room for the pidfd of each container's PID 1."""
+
+    def __init__(self, helper: socket.socket, run_dir: int, *, keep: bool = True) -> None:
         helper.setblocking(False)
         self._socket = trio.socket.from_stdlib_socket(helper)
         self._run_dir = run_dir
-        self._pidfds: dict[str, tuple[int, int]] = {}  # name → (run, pidfd) of what lives
+        self._keep = keep
+        self._alive: dict[str, Alive] = {}
         self._removals: dict[str, trio.Event] = {}
         self._turnstile = Turnstile()
         self._reading = trio.Lock()
@@ -62,9 +75,9 @@ class Link:
 
     def close(self) -> None:
         self._socket.close()
-        for _, pidfd in self._pidfds.values():
-            os.close(pidfd)
-        self._pidfds = {}
+        for one in self._alive.values():
+            process.close(one.pidfd)
+        self._alive = {}
 
     async def launch(self, name: str, run: int) -> None:
         """Once fewer than so many are under way."""
@@ -125,8 +138,8 @@ class Link:
         self._lose()
         deliver(Report("asked", path="helper-lost"))
         async with trio.open_nursery() as nursery:
-            for name, (run, pidfd) in self._pidfds.items():
-                nursery.start_soon(self._await_end, name, run, pidfd, deliver)
+            for name, one in self._alive.items():
+                nursery.start_soon(self._await_end, name, one, deliver)
 
     async def _hear(self, deliver: Callable[[Report], None]) -> None:
         """Until the helper closes its end."""
@@ -176,11 +189,12 @@ class Link:
 
     def _keep_pidfd(self, report: Report, extra: list[tuple[int, int, bytes]]) -> None:
         sent = _descriptors(extra)
-        old = self._pidfds.pop(report.name, None) if report.what in ("started", "ended") else None
-        if old:
-            os.close(old[1])
+        if report.what in ("started", "ended") and (old := self._alive.pop(report.name, None)):
+            process.close(old.pidfd)
         for descriptor in sent:
-            self._pidfds[report.name] = (report.run, descriptor)
+            self._alive[report.name] = Alive(report.run, descriptor if self._keep else -1, report.unified)
+            if not self._keep:
+                os.close(descriptor)
 
     def _answer(self, report: Report) -> None:
         if report.what in ("started", "refused", "ended", "denied"):
@@ -191,10 +205,14 @@ class Link:
             if event is not None:
                 event.set()
 
-    async def _await_end(self, name: str, run: int, pidfd: int, deliver: Callable[[Report], None]) -> None:
-        await trio.lowlevel.wait_readable(pidfd)
+    async def _await_end(self, name: str, one: Alive, deliver: Callable[[Report], None]) -> None:
+        if one.pidfd >= 0:
+            await trio.lowlevel.wait_readable(one.pidfd)
+        else:  # looked at now and then: it is for the time until somebody starts the supervisor again
+            while _populated(one.unified):  # noqa: ASYNC110 no event can be had without a descriptor
+                await trio.sleep(LOOK)
         code, number = self._recorded(name)
-        deliver(Report("ended", name, run, code=code, signal=number))
+        deliver(Report("ended", name, one.run, code=code, signal=number))
 
     def _recorded(self, name: str) -> tuple[int, int]:
         try:
@@ -213,6 +231,14 @@ def _descriptors(extra: list[tuple[int, int, bytes]]) -> list[int]:
     for _, _, data in extra:
         sent.frombytes(data)
     return list(sent)
+
+
+def _populated(folder: str) -> bool:
+    """Whether anything lives in a cgroup; False when that is gone, True when it cannot be told now."""
+    try:
+        return "populated 1" in cgroup.read(folder, "cgroup.events")
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENODEV)
 
 
 def _objection(report: Report) -> str:

@@ -24,9 +24,12 @@ class CgroupMonitor:
         settings: Monitor,
         clock: Callable[[], float] = trio.current_time,
         cpus: int | None = None,
+        *,
+        keep: bool = True,
     ) -> None:
+        """`keep`: a container's files stay open, which takes up to seven descriptors more."""
         self._record = journal
-        self._sampler = Sampler(journal, settings, clock, cpus)
+        self._sampler = Sampler(journal, settings, clock, cpus, keep=keep)
         self._watch = Watch(journal)
 
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None:

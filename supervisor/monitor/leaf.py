@@ -1,4 +1,4 @@
-"""One container's cgroup, as counters and limits read from files that stay open.
+"""One container's cgroup, as counters and limits read from files that stay open, where there is room for that.
 
 Laws: only what changed is parsed; a file that is gone keeps its last value and is not read again,
 the others are (on a hybrid host the two folders live and die apart).
@@ -55,34 +55,61 @@ class Counters(NamedTuple):
 
 
 class File:
-    __slots__ = ("fd", "parse", "raw")
+    """`fd` is -1 where descriptors are scarce: then it is opened for each look."""
 
-    def __init__(self, fd: int, parse: Parser) -> None:
-        self.fd, self.parse, self.raw = fd, parse, b""
+    __slots__ = ("fd", "folder", "name", "parse", "raw")
+
+    def __init__(self, folder: str, name: str, parse: Parser, fd: int) -> None:
+        self.folder, self.name, self.parse, self.fd, self.raw = folder, name, parse, fd, b""
+
+    def look(self) -> bytes | None:
+        """None: it is gone."""
+        if self.fd >= 0:
+            return read(self.fd)
+        try:
+            fd = open_file(self.folder, self.name)
+        except OSError:
+            return self.raw  # no descriptor just now: the next look will tell
+        if fd is None:
+            return None
+        found = read(fd)
+        os.close(fd)
+        return found
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 class Leaf:
-    __slots__ = ("_counting", "_levels", "folders", "values")
+    __slots__ = ("_counting", "_levels", "_rest", "folders", "values")
 
-    def __init__(self, cgroup: Cgroup) -> None:
-        """Open what is there. OSError (EMFILE, EACCES): some of it could not be, nothing is left open."""
+    def __init__(self, cgroup: Cgroup, *, keep: bool = True) -> None:
+        """Look for what is there. OSError (EMFILE, EACCES): some of it could not be seen, nothing is left open.
+
+        `keep`: files stay open. What only changes with the usage, `_rest`, is read when that has changed.
+        """
         self.folders = (identity(cgroup.unified), identity(cgroup.cpu))
         self.values: stat.Values = {}
         self._counting: list[File] = []
+        self._rest: list[File] = []
         self._levels: list[File] = []
         try:
-            _open(self._counting, cgroup.unified, COUNTERS)
+            _open(self._counting, cgroup.unified, COUNTERS, keep=keep)
             if cgroup.cpu != cgroup.unified:
-                _open(self._counting, cgroup.cpu, COUNTERS_V1)
-            _open(self._levels, cgroup.unified, LEVELS)
-            _open(self._levels, cgroup.cpu, CPU_LEVELS)
+                _open(self._rest, cgroup.cpu, COUNTERS_V1, keep=keep)
+            _open(self._levels, cgroup.unified, LEVELS, keep=keep)
+            _open(self._levels, cgroup.cpu, CPU_LEVELS, keep=keep)
         except OSError:
             self.close()
             raise
 
     def refresh(self) -> bool:
-        """Read what counts; True if it says something new."""
-        return self._read(self._counting)
+        """Read what counts; True if it says something new. Who has used nothing was not throttled either."""
+        changed = self._read(self._counting)
+        if changed or not self._counting:
+            changed |= self._read(self._rest)
+        return changed
 
     def refresh_levels(self) -> None:
         self._read(self._levels)
@@ -90,7 +117,7 @@ class Leaf:
     def _read(self, files: list[File]) -> bool:
         changed, gone = False, []
         for file in files:
-            raw = read(file.fd)
+            raw = file.look()
             if raw is None:
                 gone.append(file)
             elif raw != file.raw:
@@ -98,7 +125,7 @@ class Leaf:
                 self.values.update(file.parse(raw) or {})
                 changed = True
         for file in gone:
-            os.close(file.fd)
+            file.close()
             files.remove(file)
         return changed
 
@@ -133,9 +160,9 @@ class Leaf:
         return before.peak if before is not None and self._same(before, 0) else 0
 
     def close(self) -> None:
-        for files in (self._counting, self._levels):
+        for files in (self._counting, self._rest, self._levels):
             for file in files:
-                os.close(file.fd)
+                file.close()
             files.clear()
 
 
@@ -147,7 +174,9 @@ class Ended(NamedTuple):
     peak: int = 0
 
 
-def _open(files: list[File], folder: str, sources: Sources) -> None:
+def _open(files: list[File], folder: str, sources: Sources, *, keep: bool) -> None:
     for name, parse in sources:
         if (fd := open_file(folder, name)) is not None:
-            files.append(File(fd, parse))
+            if not keep:
+                os.close(fd)
+            files.append(File(folder, name, parse, fd if keep else -1))

@@ -115,9 +115,16 @@ class Run:
 
 class Sampler:
     def __init__(
-        self, record: Record, settings: Monitor, clock: Callable[[], float], cpus: int | None = None
+        self,
+        record: Record,
+        settings: Monitor,
+        clock: Callable[[], float],
+        cpus: int | None = None,
+        *,
+        keep: bool = True,
     ) -> None:
-        self._record = record
+        """`keep`: files stay open between two looks."""
+        self._record, self._keep = record, keep
         self._settings = settings
         self._clock = clock
         self._cpus = cpus or os.cpu_count() or 1
@@ -132,7 +139,9 @@ class Sampler:
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None:
         """Sample this run from now on. OSError: its files could not be opened."""
         self.detach(name)
-        self._runs[name] = Run(name, run, Leaf(cgroup), self._ended.pop(name, None), self._clock())
+        self._runs[name] = Run(
+            name, run, Leaf(cgroup, keep=self._keep), self._ended.pop(name, None), self._clock()
+        )
 
     def detach(self, name: str) -> Reading | None:
         """The reading of the whole run, recorded if it says something new; None: not attached."""

@@ -80,6 +80,30 @@ def test_a_run_that_ends_after_the_helper_is_told_with_what_its_init_recorded(
     os.close(read)
 
 
+def test_where_no_pidfd_is_kept_a_run_has_ended_when_its_cgroup_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+
+    async def main() -> None:
+        ours, helper = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link = Link(ours, os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY), keep=False)
+        send, receive = trio.open_memory_channel[Report](10)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.run, send.send_nowait)
+            started = Report("started", "web", 3, pid=1, unified=str(tmp_path))
+            with (tmp_path / "pidfd").open("w") as stands_for_one:
+                socket.send_fds(helper, [encode_report(started)], [stands_for_one.fileno()])
+            assert (await receive.receive()).what == "started"
+            helper.close()
+            assert (await receive.receive()).path == "helper-lost"
+            (tmp_path / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+            end = await receive.receive()
+            nursery.cancel_scope.cancel()
+        link.close()
+        assert (end.what, end.name, end.run, end.signal) == ("ended", "web", 3, 9)
+
+    trio.run(main)
+
+
 def told(tmp_path: Path, *answers: tuple[Report, bytes | None]) -> tuple[Request, Read | Exception]:
     """What a reload asks of the helper, and what comes of these answers; bytes come as a memory file."""
 

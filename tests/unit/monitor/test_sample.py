@@ -296,3 +296,17 @@ def test_a_machine_too_slow_for_the_interval_samples_as_it_can(tmp_path: Path) -
         stage.sampler.close()
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_where_descriptors_are_scarce_files_are_opened_for_each_look(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        stage.sampler = Sampler(stage.record, Monitor(), trio.current_time, cpus=2, keep=False)
+        before = len(os.listdir("/proc/self/fd"))
+        stage.sampler.attach("web", 1, stage.write("web", 1000))
+        assert len(os.listdir("/proc/self/fd")) == before
+        stage.write("web", 1500)
+        last = stage.sampler.detach("web")
+        assert last is not None
+        assert (last.usage_usec, last.quota_usec, last.memory_current) == (1500, 10000, 4096)
+
+    play(tmp_path, act)
