@@ -7,6 +7,7 @@ to its account for good. After that nothing is imported or opened by an absolute
 program may lie where only root can enter.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -75,6 +76,7 @@ def main() -> int:
     opened = _open(configuration, helper, ready)
     cron.read_zones(configuration.containers)
     drop_to(configuration.settings.user)
+    gc.freeze()  # what is imported stays: looking through it again would be a pause of tens of milliseconds
     try:
         trio.run(_Daemon(configuration, opened).run)
     except Exception:  # noqa: BLE001  # the last boundary: said once on stderr, and the helper starts another

@@ -4,7 +4,6 @@ Files that they name are read here, by root: what stands in them is what is decl
 """
 
 import os
-from typing import Any
 
 from supervisor.config.place import Place
 from supervisor.config.restart import BACKOFF, DURATION
@@ -36,7 +35,7 @@ from supervisor.config.shipvalues import (
 )
 from supervisor.config.units import duration_from, size_from
 from supervisor.config.values import text, whole
-from supervisor.core.sinks import FACILITIES, LEVELS, MOST, Kind, Retry, Sink, Template, Trust, Wanted
+from supervisor.core.sinks import FACILITIES, LEVELS, MOST, Kind, Retry, Sink, Template
 
 _COMMON = tuple("type containers streams level events start batch records linger timeout backoff".split())
 _TRUST = ("ca_file", "cert_file", "key_file")
@@ -48,11 +47,6 @@ OF_TYPE = {
     "syslog": ("address", "facility", "max_message", *_TRUST),
     "journald": ("address",),
 }
-#: Keys whose values are the spec's own.
-_AS_IS = frozenset(
-    "batch records linger timeout start url address format content_type compression facility".split()
-)
-_WANTED = frozenset("containers streams level events".split())
 _JOURNAL = "unix:/run/systemd/journal/socket"
 _NEEDED = {
     "otlp": ("url", 'url = "http://127.0.0.1:4318/v1/logs"'),
@@ -126,27 +120,18 @@ def _sink(given: Table, place: Place) -> Sink:
         place.at("type").report(f"is missing (write one of {', '.join(OF_TYPE)})")
     if kind:
         _check(kind, given, place)
-    host = os.uname().nodename
-    fields: dict[str, Any] = {key: value for key, value in plain(given).items() if key in _AS_IS}
+    fields = {"host": os.uname().nodename, **plain(given)}
     if kind == "journald":
         fields.setdefault("address", _JOURNAL)
     template = pick(given, "template", Table())
     if template:
         fields |= {"template": Template(**{"record": ""} | plain(template)), "format": "template"}
-    wanted = {key: value for key, value in plain(given).items() if key in _WANTED}
+    added = (("host", fields["host"]),) if kind == "http" else ()
     return Sink(
-        type=kind or "http",
-        wanted=Wanted(**wanted),
+        **{"type": "http"} | fields,
         backoff=_backoff(given),
         headers=pairs(pick(given, "headers", Table())),
-        token=pick(given, "token_file", ""),
-        fields=pairs(pick(given, "fields", Table()))
-        if "fields" in given or kind == "otlp"
-        else (("host", host),),
-        host=host,
-        trust=Trust(pick(given, "ca_file", ""), pick(given, "cert_file", ""), pick(given, "key_file", "")),
-        longest=pick(given, "max_message", 64 << 10),
-        **fields,
+        fields=pairs(pick(given, "fields", Table())) if "fields" in given else added,
     )
 
 

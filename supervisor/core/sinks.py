@@ -1,7 +1,6 @@
 """Where records are shipped to, as root declared it; and what is said of a sink while it ships.
 
-Durations are seconds, sizes bytes. Files (`ca`, `cert`, `key`, `token`) hold the content, read when the
-configuration was: the daemon that uses it cannot open them.
+Durations are seconds, sizes bytes. Files were read when the configuration was: the daemon cannot open them.
 """
 
 from dataclasses import dataclass
@@ -25,19 +24,6 @@ FACILITIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which records: `containers` and `events` are shell patterns of names, `level` the least of LEVELS.
-
-    `events` are the supervisor's own, of these containers and of none; () for none of them.
-    """
-
-    containers: tuple[str, ...] = ("*",)
-    streams: tuple[str, ...] = ("stdout", "stderr")
-    level: str = "debug"
-    events: tuple[str, ...] = ("*",)
-
-
-@dataclass(frozen=True, slots=True)
 class Template:
     """A request's body: `head`, each record by `record` with `between` between them, `tail`; see ship.template."""
 
@@ -45,15 +31,6 @@ class Template:
     head: str = ""
     between: str = "\n"
     tail: str = "\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """PEM of who is believed ("": whom this machine believes), and of who we are ("": nobody)."""
-
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +45,21 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """`url` is of http and otlp; `address` of syslog ("tcp:HOST:PORT", also udp and tls; "unix:PATH") and journald.
+    """The keys of its table, by the same names; `host` is this machine's.
 
-    A batch is closed at `batch` bytes or `records` records, or `linger` after its first was seen. `fields` are
-    added to each record of type http.
+    `containers` and `events` are shell patterns of names, `level` the least of LEVELS; `events` are the supervisor's own
+    records, of these containers and of none. A batch is closed at `batch` bytes or `records` records, or `linger`
+    after its first was seen. A file's text is here in place of its name: PEM of who is believed ("": whom this machine
+    believes) and of who we are ("": nobody), a token.
     """
 
     type: Kind
     url: str = ""
     address: str = ""
-    wanted: Wanted = Wanted()
+    containers: tuple[str, ...] = ("*",)
+    streams: tuple[str, ...] = ("stdout", "stderr")
+    level: str = "debug"
+    events: tuple[str, ...] = ("*",)
     start: Literal["beginning", "end"] = "beginning"
     batch: int = 1 << 20
     records: int = 5000
@@ -85,7 +67,7 @@ class Sink:
     timeout: float = 30.0
     backoff: Retry = Retry()
     headers: tuple[tuple[str, str], ...] = ()
-    token: str = ""
+    token_file: str = ""
     format: Literal["ndjson", "loki", "elasticsearch", "template"] = "ndjson"
     template: Template | None = None
     content_type: str = ""
@@ -93,5 +75,7 @@ class Sink:
     fields: tuple[tuple[str, str], ...] = ()
     host: str = ""
     facility: str = "daemon"
-    longest: int = 64 << 10
-    trust: Trust = Trust()
+    max_message: int = 64 << 10
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""

@@ -16,6 +16,7 @@ import trio
 
 from supervisor.core.sinks import Sink
 from supervisor.ship import datagrams
+from supervisor.ship.carrier import gently
 from supervisor.ship.record import Record, text_of
 
 _PRIORITY = {"debug": b"7", "info": b"6", "warning": b"4", "error": b"3", "critical": b"2"}
@@ -27,8 +28,8 @@ class Journal:
     def __init__(self, sink: Sink) -> None:
         self._address = sink.address.removeprefix("unix:")
 
-    def pack(self, records: list[Record]) -> list[bytes]:
-        return [entry(record) for record in records]
+    async def pack(self, records: list[Record]) -> list[bytes]:
+        return await gently(entry, records)
 
     async def carry(self, packed: list[bytes]) -> None:
         await datagrams.send_unix(self._address, packed, _send)

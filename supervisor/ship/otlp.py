@@ -13,7 +13,7 @@ import msgspec
 
 from supervisor import __version__
 from supervisor.core.sinks import Sink
-from supervisor.ship.carrier import Refused
+from supervisor.ship.carrier import Refused, gently
 from supervisor.ship.record import Record, rest, whole
 from supervisor.ship.template import unix_nano
 from supervisor.ship.web import Post, shown
@@ -29,19 +29,22 @@ class Otlp:
         self._post = Post(sink, "application/json")
         self._fields = (("host.name", sink.host), *sink.fields)
 
-    def pack(self, records: list[Record]) -> bytes:
-        return self._post.pack(msgspec.json.encode(request(records, self._fields)))
+    async def pack(self, records: list[Record]) -> bytes:
+        logs = await gently(_log_record, records)
+        by_container: dict[str, list[msgspec.Raw]] = {}
+        for record, log in zip(records, logs, strict=True):
+            of = record.head.container if record.head.stream else ""
+            by_container.setdefault(of, []).append(log)
+        return await self._post.pack(msgspec.json.encode(request(by_container, self._fields)))
 
     async def carry(self, packed: bytes) -> Refused | None:
         return _partial(await self._post.send(packed))
 
 
-def request(records: list[Record], fields: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def request(
+    by_container: dict[str, list[msgspec.Raw]], fields: tuple[tuple[str, str], ...]
+) -> dict[str, Any]:
     """An ExportLogsServiceRequest; `fields` are attributes of every resource."""
-    by_container: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        of = record.head.container if record.head.stream else ""
-        by_container.setdefault(of, []).append(_log_record(record))
     return {
         "resourceLogs": [
             {
@@ -53,7 +56,7 @@ def request(records: list[Record], fields: tuple[tuple[str, str], ...]) -> dict[
     }
 
 
-def _log_record(record: Record) -> dict[str, Any]:
+def _log_record(record: Record) -> msgspec.Raw:
     head, content = record.head, whole(record)
     attributes: dict[str, Any] = {"log.record.uid": record.id}
     if head.container:
@@ -72,7 +75,7 @@ def _log_record(record: Record) -> dict[str, Any]:
         made["body"] = _body(content)
     else:
         made |= {"eventName": head.event, "body": _any(rest(content))}
-    return made | {"attributes": _attributes(attributes)}
+    return msgspec.Raw(msgspec.json.encode(made | {"attributes": _attributes(attributes)}))
 
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:

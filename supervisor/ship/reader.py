@@ -5,22 +5,18 @@ unread there is a gap, and what `seq` tells of it is counted. A place that does 
 the machine crashed, is not believed: its segment is read again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
 from supervisor.logs import segments
-from supervisor.logs.segment import Segment, open_segment
-from supervisor.ship.ahead import Found, ahead
+from supervisor.logs.segment import Mark, Segment, open_segment
+from supervisor.ship.ahead import ahead
 from supervisor.ship.cursor import Place, Seen
 from supervisor.ship.record import Head, Record, head_of, identity
 
-
-class Bounds(NamedTuple):
-    """About so many bytes, and at most so many records."""
-
-    bytes: int
-    records: int
+#: Bytes of records that are looked at without giving way.
+PIECE = 32 << 10
 
 
 class Gap(NamedTuple):
@@ -32,27 +28,69 @@ class Gap(NamedTuple):
     until: str
 
 
+class Block(NamedTuple):
+    """Whole lines of one segment, from `offset` on; `lost`: what was before them is gone."""
+
+    mark: Mark
+    offset: int
+    lost: bool
+    data: bytes
+
+
 class Chunk(NamedTuple):
     """Records that are wanted, of `looked` bytes; `place` is behind the last one looked at."""
 
     records: list[Record]
-    place: Place | None
+    place: Place
     looked: int
     gap: Gap | None = None
 
 
-def read(
-    log_dir: int, name: str, place: Place | None, takes: Callable[[Head], bool], bounds: Bounds
-) -> Chunk:
-    """What comes next, of records that are wanted no more than `bounds.records`; without a place, from the oldest on.
-
-    `looked` is 0 when there are none (yet).
-    """
+def fetch(log_dir: int, name: str, place: Place | None, limit: int) -> Block | None:
+    """About `limit` bytes of what comes next; None when there is nothing (yet). Without a place, from the oldest on."""
     for found in ahead(log_dir, name, place):
-        data = _lines(found.segment, found.offset, bounds.bytes)
+        data = _lines(found.segment, found.offset, limit)
         if data:
-            return _choose(found, data, place, takes, bounds.records)
-    return Chunk([], place, 0)
+            return Block(found.mark, found.offset, found.lost, data)
+    return None
+
+
+def pieces(block: Block, size: int = PIECE) -> Iterator[Block]:
+    """The same in parts of about `size` bytes."""
+    at = 0
+    while at < len(block.data):
+        cut = block.data.rfind(b"\n", at, at + size) + 1 or block.data.index(b"\n", at) + 1
+        yield Block(block.mark, block.offset + at, block.lost and not at, block.data[at:cut])
+        at = cut
+
+
+def choose(block: Block, place: Place | None, takes: Callable[[Head], bool], most: int) -> Chunk:
+    """The records of a block behind `place`, of those that are wanted no more than `most`."""
+    records: list[Record] = []
+    before = place.seen if place is not None else {}
+    since = place.ts if place is not None else ""
+    seen = dict(before)
+    first: Head | None = None
+    last: Head | None = None
+    missing, offset = 0, block.offset
+    for raw in block.data.split(b"\n")[:-1]:
+        if len(records) == most:
+            break
+        head = head_of(raw)
+        if head is not None:
+            first, last = first or head, head
+            if head.seq:
+                missing += _missing(head, seen.get(head.stream))
+                seen[head.stream] = Seen(head.run, head.seq)
+            if takes(head):
+                records.append(Record(raw, head, identity(head, block.mark.stem, offset)))
+        offset += len(raw) + 1
+    after = Place(*block.mark, offset, last.ts if last is not None else since, seen)
+    gap = None
+    if missing or block.lost:
+        known = first is not None and first.run in {one.run for one in before.values()}
+        gap = Gap(missing, block.lost and not known, since, first.ts if first is not None else since)
+    return Chunk(records, after, offset - block.offset, gap)
 
 
 def end(log_dir: int, name: str) -> Place | None:
@@ -78,35 +116,6 @@ def trusted(log_dir: int, name: str, place: Place) -> Place:
             return Place(place.stem, place.check, 0)
         break
     return place
-
-
-def _choose(
-    found: Found, data: bytes, place: Place | None, takes: Callable[[Head], bool], most: int
-) -> Chunk:
-    records: list[Record] = []
-    seen = dict(place.seen) if place is not None else {}
-    before = dict(seen)
-    heads: list[Head] = []
-    missing, offset = 0, found.offset
-    for raw in data.split(b"\n")[:-1]:
-        if len(records) == most:
-            break
-        head = head_of(raw)
-        if head is not None:
-            heads = [*heads[:1], head]
-            if head.seq:
-                missing += _missing(head, seen.get(head.stream))
-                seen[head.stream] = Seen(head.run, head.seq)
-            if takes(head):
-                records.append(Record(raw, head, identity(head, found.mark.stem, offset)))
-        offset += len(raw) + 1
-    since = place.ts if place is not None else ""
-    after = Place(*found.mark, offset, heads[-1].ts if heads else since, seen)
-    gap = None
-    if missing or found.lost:
-        unsure = found.lost and not (heads and heads[0].run in {one.run for one in before.values()})
-        gap = Gap(missing, unsure, since, heads[0].ts if heads else since)
-    return Chunk(records, after, offset - found.offset, gap)
 
 
 def _missing(head: Head, before: Seen | None) -> int:

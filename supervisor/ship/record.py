@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 
-class Head(msgspec.Struct):
+class Head(msgspec.Struct, gc=False):
     """What stands first in every record."""
 
     ts: str

@@ -4,7 +4,7 @@ Laws:
 - The cursor moves only when the receiver has taken the batch; so every record is carried at least once.
 - A batch that is not taken is tried again until it is: after delays that grow up to `backoff.max`. Failing and
   recovering are recorded once each.
-- Reading and encoding happen in a thread of its own, so that they hold up nobody.
+- Files are read in a thread of its own; what is done with what was read gives way again and again.
 - When there is nothing to read it waits for the bell of the logs; nothing is polled.
 """
 
@@ -23,11 +23,11 @@ from supervisor.core.sinks import Retry, Sink
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.stamp import stamp
 from supervisor.ship import batch, divide, keep, reader
-from supervisor.ship.batch import Batch
+from supervisor.ship.batch import Batch, Bounds
 from supervisor.ship.carrier import Carrier, ContentError, Refused, ShipError
 from supervisor.ship.cursor import Cursor, Place
 from supervisor.ship.folders import Folders
-from supervisor.ship.reader import Bounds
+from supervisor.ship.reader import Block
 from supervisor.ship.record import Record
 from supervisor.ship.wanted import name_wanted, record_wanted
 
@@ -60,7 +60,7 @@ class Shipping:
         self.name, self._sink, self._carrier, self._folders = name, sink, carrier, folders
         self._tell, self._dice = tell, dice
         self._thread = trio.CapacityLimiter(1)
-        self._named, self._takes = name_wanted(sink.wanted), record_wanted(sink.wanted)
+        self._named, self._takes = name_wanted(sink), record_wanted(sink)
         self._cursor = Cursor()
         self._packed: tuple[list[Record], Any] = [], None  # the last one, to be tried again
         self._attempts, self._began = 0, 0.0
@@ -108,7 +108,7 @@ class Shipping:
         return [name for name in self._folders.there() if self._of_interest(name)]
 
     def _of_interest(self, name: str) -> bool:
-        return bool(self._sink.wanted.events) if name == SUPERVISOR else self._named(name)
+        return bool(self._sink.events) if name == SUPERVISOR else self._named(name)
 
     def _written(self, listening: dict[str, trio.Event]) -> Iterable[str]:
         """Folders that have got records since the last call, or are new; `listening` has their bells."""
@@ -123,9 +123,10 @@ class Shipping:
 
     async def _gather(self, names: Iterable[str]) -> Batch:
         bounds = Bounds(self._sink.batch, self._sink.records)
-        return await self._aside(
-            batch.gather, self._folders.log_dir, tuple(names), self._cursor, self._takes, bounds
-        )
+        return await batch.gather(self._fetch, tuple(names), self._cursor, self._takes, bounds)
+
+    async def _fetch(self, name: str, place: Place | None, limit: int) -> Block | None:
+        return await self._aside(reader.fetch, self._folders.log_dir, name, place, limit)
 
     # ── carried, again and again ───────────────────────────────────────────────────────
 
@@ -152,7 +153,7 @@ class Shipping:
 
     async def _send(self, records: list[Record]) -> Refused | None:
         if self._packed[0] is not records:
-            self._packed = records, await self._aside(self._carrier.pack, records)
+            self._packed = records, await self._carrier.pack(records)
         with trio.fail_after(self._sink.timeout):
             return await self._carrier.carry(self._packed[1])
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from supervisor.core.sinks import FACILITIES, Sink
 from supervisor.ship import datagrams, streams, tls
+from supervisor.ship.carrier import gently
 from supervisor.ship.record import Record, text_of
 
 _SEVERITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -29,7 +30,7 @@ class Form(NamedTuple):
 
 
 def form(sink: Sink) -> Form:
-    return Form(FACILITIES.index(sink.facility), _word(sink.host, 255), sink.longest)
+    return Form(FACILITIES.index(sink.facility), _word(sink.host, 255), sink.max_message)
 
 
 def message(record: Record, form: Form) -> bytes:
@@ -65,11 +66,14 @@ class OverStream:
     def __init__(self, sink: Sink) -> None:
         self._form = form(sink)
         self._transport, _, self._where = sink.address.partition(":")
-        self._tls = tls.context(sink.trust) if self._transport == "tls" else None
+        self._tls = tls.context(sink) if self._transport == "tls" else None
 
-    def pack(self, records: list[Record]) -> bytes:
-        messages = [message(record, self._form) for record in records]
-        return b"".join([b"%d %b" % (len(one), one) for one in messages])
+    async def pack(self, records: list[Record]) -> bytes:
+        return b"".join(await gently(self._framed, records))
+
+    def _framed(self, record: Record) -> bytes:
+        one = message(record, self._form)
+        return b"%d %b" % (len(one), one)
 
     async def carry(self, packed: bytes) -> None:
         host, port = streams.split(self._where)
@@ -80,11 +84,11 @@ class OverDatagrams:
     """UDP, or a Unix socket such as /dev/log."""
 
     def __init__(self, sink: Sink) -> None:
-        self._form = form(sink)._replace(longest=min(sink.longest, datagrams.LONGEST))
+        self._form = form(sink)._replace(longest=min(sink.max_message, datagrams.LONGEST))
         self._address = sink.address
 
-    def pack(self, records: list[Record]) -> list[bytes]:
-        return [message(record, self._form) for record in records]
+    async def pack(self, records: list[Record]) -> list[bytes]:
+        return await gently(lambda record: message(record, self._form), records)
 
     async def carry(self, packed: list[bytes]) -> None:
         await datagrams.send(self._address, packed)

@@ -46,10 +46,11 @@ class Writer:
             one.replace("$$", "$").encode() for one in (template.head, template.between, template.tail)
         )
 
-    def body(self, records: list[Record]) -> bytes:
-        return self._head + self._between.join(map(self._one, records)) + self._tail
+    def body(self, records: list[bytes]) -> bytes:
+        """Of what `one` made."""
+        return self._head + self._between.join(records) + self._tail
 
-    def _one(self, record: Record) -> bytes:
+    def one(self, record: Record) -> bytes:
         return b"".join([part if isinstance(part, bytes) else part(self, record) for part in self._parts])
 
     def members(self, record: Record) -> bytes:

@@ -4,23 +4,23 @@ import re
 from collections.abc import Callable
 from fnmatch import translate
 
-from supervisor.core.sinks import LEVELS, Wanted
+from supervisor.core.sinks import LEVELS, Sink
 from supervisor.ship.record import Head
 
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 
 
-def name_wanted(wanted: Wanted) -> Callable[[str], bool]:
+def name_wanted(sink: Sink) -> Callable[[str], bool]:
     """Whether a container is of interest; a replica also by the name of all: "web" takes web.1 too."""
-    match = _any_of(wanted.containers)
+    match = _any_of(sink.containers)
     return lambda name: match(name) or match(name.partition(".")[0])
 
 
-def record_wanted(wanted: Wanted) -> Callable[[Head], bool]:
+def record_wanted(sink: Sink) -> Callable[[Head], bool]:
     """Whether a record of a folder of interest is taken."""
-    named, event = name_wanted(wanted), _any_of(wanted.events)
-    least = _RANK.get(wanted.level, 0)
-    streams = frozenset(wanted.streams)
+    named, event = name_wanted(sink), _any_of(sink.events)
+    least = _RANK.get(sink.level, 0)
+    streams = frozenset(sink.streams)
 
     def takes(head: Head) -> bool:
         if _RANK.get(head.level, 0) < least:

@@ -1,14 +1,16 @@
 """Type http: a batch is the body of a POST; 2xx is its receipt."""
 
 import gzip
+from functools import partial
 from typing import Any
 
 import msgspec
+import trio
 
 from supervisor import __version__
 from supervisor.core.sinks import Sink
 from supervisor.ship import http, tls
-from supervisor.ship.carrier import ContentError, Refused, ShipError
+from supervisor.ship.carrier import ContentError, Refused, ShipError, gently
 from supervisor.ship.record import Record
 from supervisor.ship.template import PRESETS, Writer
 
@@ -26,18 +28,20 @@ class Post:
 
     def __init__(self, sink: Sink, content_type: str) -> None:
         self._to = http.target(sink.url)
-        self._tls = tls.context(sink.trust) if self._to.secure else None
+        self._tls = tls.context(sink) if self._to.secure else None
         self._squeeze = sink.compression == "gzip"
         self._headers = [
             ("User-Agent", f"modoki/{__version__}"),
             ("Content-Type", content_type),
             *([("Content-Encoding", "gzip")] if self._squeeze else []),
-            *([("Authorization", f"Bearer {sink.token}")] if sink.token else []),
+            *([("Authorization", f"Bearer {sink.token_file}")] if sink.token_file else []),
             *sink.headers,
         ]
 
-    def pack(self, body: bytes) -> bytes:
-        return gzip.compress(body, 1, mtime=0) if self._squeeze else body
+    async def pack(self, body: bytes) -> bytes:
+        if not self._squeeze:
+            return body
+        return await trio.to_thread.run_sync(partial(gzip.compress, body, 1, mtime=0))
 
     async def send(self, body: bytes) -> bytes:
         """What it answered; raises as Carrier.carry does."""
@@ -56,8 +60,8 @@ class Web:
         kind = sink.content_type or _TYPES.get(sink.format, "application/x-ndjson")
         self._post = Post(sink, kind)
 
-    def pack(self, records: list[Record]) -> bytes:
-        return self._post.pack(self._writer.body(records))
+    async def pack(self, records: list[Record]) -> bytes:
+        return await self._post.pack(self._writer.body(await gently(self._writer.one, records)))
 
     async def carry(self, packed: bytes) -> Refused | None:
         answer = await self._post.send(packed)

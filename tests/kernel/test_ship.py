@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.provide import setup
-from tests.support.receivers import certificate
+from tests.support.receivers import certificate, free_port
 from tests.support.running import Supervise, shell, table, until
 
 pytestmark = pytest.mark.kernel
@@ -87,6 +88,26 @@ def test_lines_and_events_arrive_and_a_reload_ends_it(
     assert "supervisor.ship.here" in running.done("plan")
     running.done("reload")
     assert json.loads(running.done("ship", "--json")) == []
+
+
+def test_a_sink_that_hangs_and_one_that_refuses_hold_back_neither_another_nor_a_flood(
+    supervise: Supervise, receiver: Receiver
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # never accepts
+        good = {"type": "http", "url": receiver.url, "linger": "10ms", "events": []}
+        sinks = {
+            "good": good,
+            "hangs": {**good, "url": f"http://127.0.0.1:{hanging.getsockname()[1]}/", "timeout": "1h"},
+            "refuses": {"type": "syslog", "address": f"tcp:127.0.0.1:{free_port()}"},
+        }
+        count = 50_000
+        running = supervise({"web": shell(f"seq {count}")}, settings={"ship": sinks})
+        running.event("ship.failed", sink="refuses", error="Connection refused")
+        until(lambda: len({one["seq"] for one in receiver.records}) == count, "all lines")
+        assert [int(line) for line in running.lines("web")] == list(range(1, count + 1))
+        now = {one["name"]: one for one in json.loads(running.done("ship", "--json"))}
+        assert (now["hangs"]["shipped"], now["refuses"]["shipped"]) == (0, 0)
+        assert (now["hangs"]["state"], now["refuses"]["state"]) == ("shipping", "failing")
 
 
 def test_certificates_are_roots_to_read_and_serve_after_the_drop(

@@ -21,12 +21,11 @@ from supervisor.logs.stamp import stamp
 from supervisor.ship import carriers
 from supervisor.ship.folders import Folders
 from supervisor.ship.sinks import Sinks
+from tests.support.running import PATIENCE
 
 if TYPE_CHECKING:
     from supervisor.core.events import Json
 
-#: Seconds. Nothing here takes so long, however busy the machine is.
-PATIENCE = 120.0
 BRISK: dict[str, Any] = {"linger": 0.01, "timeout": 60.0, "backoff": Retry(0.01, 2, 0.05, 0)}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from supervisor.config.load import load
 from supervisor.core.plan import diff
-from supervisor.core.sinks import Retry, Sink, Template, Trust, Wanted
+from supervisor.core.sinks import Retry, Sink, Template
 from supervisor.errors import ConfigError
 
 HEAD = '[container.web]\nrootfs = "host"\ncommand = ["/bin/true"]\n'
@@ -20,7 +20,8 @@ def read(folder: Path, text: str) -> dict[str, Sink]:
 def test_a_sink_that_says_little_takes_everything(tmp_path: Path) -> None:
     found = read(tmp_path, '[supervisor.ship.vector]\ntype = "http"\nurl = "http://127.0.0.1:9000/"\n')
     sink = found["vector"]
-    assert (sink.type, sink.url, sink.wanted) == ("http", "http://127.0.0.1:9000/", Wanted())
+    assert (sink.type, sink.url) == ("http", "http://127.0.0.1:9000/")
+    assert (sink.containers, sink.events, sink.level) == (("*",), ("*",), "debug")
     assert (sink.batch, sink.records, sink.linger, sink.timeout) == (1 << 20, 5000, 0.5, 30.0)
     assert sink.fields == (("host", sink.host),)
     assert sink.host
@@ -61,7 +62,10 @@ key_file = "key.pem"
     assert sink == Sink(
         type="http",
         url="https://logs.example.com:8443/in?x=%20",
-        wanted=Wanted(("web", "db-*"), ("stderr",), "warning", ()),
+        containers=("web", "db-*"),
+        streams=("stderr",),
+        level="warning",
+        events=(),
         start="end",
         batch=64 << 10,
         records=7,
@@ -69,14 +73,16 @@ key_file = "key.pem"
         timeout=5.0,
         backoff=Retry(1.0, 3.0, 60.0, 0.0),
         headers=(("X-Scope-OrgID", "me"),),
-        token="s3cret",
+        token_file="s3cret",
         format="template",
         template=Template("<${text}> $$", "[", ",", "]"),
         content_type="application/json",
         compression="gzip",
         fields=(("site", "north"),),
         host=sink.host,
-        trust=Trust("the ca\n", "the cert\n", "the key\n"),
+        ca_file="the ca\n",
+        cert_file="the cert\n",
+        key_file="the key\n",
     )
 
 
@@ -84,7 +90,7 @@ key_file = "key.pem"
 def test_syslog_has_an_address_of_four_kinds(tmp_path: Path, address: str) -> None:
     text = f'[supervisor.ship.s]\ntype = "syslog"\naddress = "{address}"\nmax_message = "8KiB"\n'
     sink = read(tmp_path, text)["s"]
-    assert (sink.address, sink.facility, sink.longest) == (address, "daemon", 8192)
+    assert (sink.address, sink.facility, sink.max_message) == (address, "daemon", 8192)
 
 
 def test_more_than_sixteen_sinks_are_too_many(tmp_path: Path) -> None:
@@ -99,4 +105,4 @@ def test_a_reload_names_the_key_of_a_sink_and_not_its_value(tmp_path: Path) -> N
     read(tmp_path, text)
     before = load(str(tmp_path))
     (tmp_path / "token").write_text("two")
-    assert diff(before, load(str(tmp_path))).settings == ("ship.x.token",)
+    assert diff(before, load(str(tmp_path))).settings == ("ship.x.token_file",)

@@ -10,7 +10,6 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.sinks import Wanted
 from supervisor.ship import divide
 from supervisor.ship.carrier import ContentError, Refused
 from supervisor.ship.record import Head, Record
@@ -59,7 +58,7 @@ def test_a_record_that_a_receiver_cannot_stand_stops_nobody(logs: Logs, receiver
     receiver.answer = lambda body: (400, b"no") if b"poison" in body else (204, b"")
 
     async def main() -> None:
-        async with receiver.listening(), logs.shipping(web=receiver.sink(wanted=Wanted(events=()))) as sinks:
+        async with receiver.listening(), logs.shipping(web=receiver.sink(events=())) as sinks:
             logs.output("a", "poison")
             assert (await logs.told("ship.failed"))["error"] == "it answered 400: no"
             assert shipped(sinks) == 0
@@ -78,7 +77,7 @@ def test_a_batch_that_is_too_large_comes_in_parts(logs: Logs, receiver: Receiver
 
     async def main() -> None:
         logs.lines("a", 100)
-        async with receiver.listening(), logs.shipping(web=receiver.sink(wanted=Wanted(events=()))):
+        async with receiver.listening(), logs.shipping(web=receiver.sink(events=())):
             await receiver.until(lambda: len(receiver.lines()) == 100)
 
     run(main)
@@ -103,7 +102,7 @@ def test_elasticsearch_tells_of_each_record_what_became_of_it(logs: Logs, receiv
         for line in ("taken", "again", "bad", "busy"):
             logs.output("a", line)
         async with receiver.listening():
-            sink = receiver.sink(wanted=Wanted(events=()), format="elasticsearch")
+            sink = receiver.sink(events=(), format="elasticsearch")
             async with logs.shipping(es=sink) as sinks:
                 await until(lambda: shipped(sinks, "es") == 3)
                 assert sinks.status()[0]["dropped"] == 1

@@ -9,6 +9,7 @@ import struct
 from typing import Any
 
 import msgspec
+import trio
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 
 from supervisor.core.sinks import WORDS, Sink, Template
 from supervisor.ship import journal, otlp, syslog, template
+from supervisor.ship.carrier import Carrier
 from supervisor.ship.record import Record, head_of, identity
 from supervisor.ship.template import LOKI, NDJSON, Writer
 
@@ -75,6 +77,14 @@ def event() -> Record:
     return made(body)
 
 
+def packed(carrier: Carrier, *records: Record) -> Any:
+    return trio.run(carrier.pack, list(records))
+
+
+def body_of(writer: Writer, *records: Record) -> bytes:
+    return writer.body([writer.one(one) for one in records])
+
+
 def as_bytes(line: str | bytes) -> bytes:
     return line.encode() if isinstance(line, str) else line
 
@@ -105,13 +115,13 @@ def test_a_text_that_is_too_long_is_cut_and_says_so() -> None:
 
 
 def test_octets_are_counted_over_streams() -> None:
-    packed = syslog.OverStream(Sink(type="syslog", address="tcp:x:1", host="here")).pack(
-        [record("é"), record("")]
+    rest = packed(
+        syslog.OverStream(Sink(type="syslog", address="tcp:x:1", host="here")), record("é"), record("")
     )
-    while packed:
-        count, _, rest = packed.partition(b" ")
+    while rest:
+        count, _, rest = rest.partition(b" ")
         assert MESSAGE.fullmatch(rest[: int(count)])
-        packed = rest[int(count) :]
+        rest = rest[int(count) :]
 
 
 # ── journald ───────────────────────────────────────────────────────────────────────────
@@ -161,7 +171,7 @@ def test_a_journal_entry_has_the_very_bytes_and_no_field_more(line: bytes) -> No
 def parsed(*records: Record) -> Any:
     """As OpenTelemetry's own classes read it."""
     request: Any = logs_service_pb2.ExportLogsServiceRequest()
-    body = otlp.Otlp(Sink(type="otlp", url="http://x/", host="here")).pack(list(records))
+    body = packed(otlp.Otlp(Sink(type="otlp", url="http://x/", host="here")), *records)
     json_format.Parse(body, request)
     return request
 
@@ -240,14 +250,14 @@ def test_what_an_otlp_receiver_refuses_is_counted() -> None:
 
 @given(st.lists(lines, min_size=1, max_size=4))
 def test_ndjson_is_the_record_with_two_members_before_it(found: list[str | bytes]) -> None:
-    body = Writer(NDJSON, "here", (("host", 'he"re'),)).body([record(line) for line in found])
+    body = body_of(Writer(NDJSON, "here", (("host", 'he"re'),)), *map(record, found))
     for line, one in zip(body.decode().split("\n")[:-1], found, strict=True):
         assert json.loads(line) == {"id": "web.1/3/stderr/17", "host": 'he"re', **json.loads(record(one).raw)}
 
 
 @given(st.lists(lines, min_size=1, max_size=4))
 def test_a_push_to_loki_is_json_whose_lines_are_the_records(found: list[str | bytes]) -> None:
-    body = json.loads(Writer(LOKI, "here", ()).body([record(line) for line in found]))
+    body = json.loads(body_of(Writer(LOKI, "here", ()), *map(record, found)))
     for stream, one in zip(body["streams"], found, strict=True):
         assert stream["stream"] == {"host": "here", "container": "web.1", "stream": "stderr", "level": "info"}
         ((nano, line),) = stream["values"]
@@ -259,7 +269,7 @@ def test_a_push_to_loki_is_json_whose_lines_are_the_records(found: list[str | by
 def test_every_word_stands_in_quotes_and_ends_none(line: str) -> None:
     quoted = [word for word in WORDS if word not in {"record", "members"}]
     text = "[" + ",".join(f'"{word}","${{{word}}}"' for word in quoted) + ',"$$",${record},{${members}}]'
-    found = json.loads(Writer(Template(text, between="", tail=""), 'he"re', ()).body([record(line)]))
+    found = json.loads(body_of(Writer(Template(text, between="", tail=""), 'he"re', ()), record(line)))
     words = dict(zip(found[:-3:2], found[1:-3:2], strict=True))
     assert list(words) == quoted
     assert (words["text"], words["host"], words["seq"], words["unix_nano"]) == (

@@ -6,18 +6,35 @@ import os
 import random
 from typing import TYPE_CHECKING
 
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.ship import batch, keep, reader
+from supervisor.ship.batch import Batch, Bounds
 from supervisor.ship.cursor import Cursor, Place, Seen
-from supervisor.ship.reader import Bounds
+from supervisor.ship.reader import Block, Chunk
 from supervisor.ship.record import Record
 
 if TYPE_CHECKING:
     from tests.support.shipping import Logs
 
 WIDE = Bounds(1 << 20, 10_000)
+
+
+def read(logs: Logs, name: str, place: Place | None, bounds: Bounds) -> Chunk | None:
+    block = reader.fetch(logs.log_dir, name, place, bounds.bytes)
+    return None if block is None else reader.choose(block, place, lambda _: True, bounds.records)
+
+
+def gather(logs: Logs, names: list[str], cursor: Cursor, bounds: Bounds, *, wanted: bool = True) -> Batch:
+    async def fetch(name: str, place: Place | None, limit: int) -> Block | None:
+        return reader.fetch(logs.log_dir, name, place, limit)
+
+    async def main() -> Batch:
+        return await batch.gather(fetch, names, cursor, lambda _: wanted, bounds)
+
+    return trio.run(main)
 
 
 def read_all(
@@ -27,10 +44,10 @@ def read_all(
     found: list[int] = []
     missing = 0
     while True:
-        chunk = reader.read(logs.log_dir, name, place, lambda _: True, bounds)
-        missing += chunk.gap.lines if chunk.gap else 0
-        if not chunk.looked:
+        chunk = read(logs, name, place, bounds)
+        if chunk is None:
             return found, place, missing
+        missing += chunk.gap.lines if chunk.gap else 0
         found += [one.head.seq for one in chunk.records]
         place = chunk.place
 
@@ -46,15 +63,15 @@ def test_any_rotation_and_compression_between_any_reads(make_logs: type[Logs], c
             for stem in logs.closed("a"):
                 if chance.random() < 0.3 and os.path.exists(f"{logs.root}/a/{stem}.jsonl"):
                     logs.compress("a", stem)
-            chunk = reader.read(
-                logs.log_dir,
+            chunk = read(
+                logs,
                 "a",
                 place,
-                lambda _: True,
                 Bounds(chance.choice((1, 200, 4000)), chance.choice((1, 3, 100))),
             )
-            assert chunk.gap is None
-            place, found = chunk.place, [*found, *chunk.records]
+            if chunk is not None:
+                assert chunk.gap is None
+                place, found = chunk.place, [*found, *chunk.records]
         rest, _, missing = read_all(logs, "a", place, WIDE)
         assert [one.head.seq for one in found] + rest == list(
             range(1, logs.seqs.get(("a", 1, "stdout"), 0) + 1)
@@ -80,14 +97,14 @@ def test_a_clock_that_went_back_changes_no_order(make_logs: type[Logs]) -> None:
     with make_logs(segment=600) as logs:
         logs.lines("a", 10)
         _, place, _ = read_all(logs, "a", None, Bounds(1, 1))
-        middle = reader.read(logs.log_dir, "a", None, lambda _: True, Bounds(200, 3)).place
+        middle = read(logs, "a", None, Bounds(200, 3))
         logs.clock -= 1000
         logs.lines("a", 10)
         logs.clock += 5000
         logs.lines("a", 10)
         assert any("~" in stem for stem in logs.closed("a"))
         assert read_all(logs, "a", place, WIDE)[0] == list(range(11, 31))
-        assert read_all(logs, "a", middle, WIDE)[::2] == (list(range(2, 31)), 0)
+        assert read_all(logs, "a", middle.place if middle else None, WIDE)[::2] == (list(range(2, 31)), 0)
 
 
 def test_a_run_whose_first_lines_are_gone_is_counted_and_says_that_there_may_be_more(logs: Logs) -> None:
@@ -96,7 +113,8 @@ def test_a_run_whose_first_lines_are_gone_is_counted_and_says_that_there_may_be_
     os.unlink(f"{logs.root}/a/current.jsonl")
     logs.seqs["a", 7, "stdout"] = 4
     logs.output("a", "x", run=7)
-    chunk = reader.read(logs.log_dir, "a", place, lambda _: True, WIDE)
+    chunk = read(logs, "a", place, WIDE)
+    assert chunk
     assert chunk.gap is not None
     assert (chunk.gap.lines, chunk.gap.at_least) == (4, True)
     assert chunk.gap.since < chunk.gap.until
@@ -138,17 +156,17 @@ def test_a_record_larger_than_a_batch_is_read_all_the_same(logs: Logs) -> None:
 def test_folders_take_turns_and_a_batch_is_bounded(logs: Logs) -> None:
     logs.lines("a", 100)
     logs.lines("b", 2)
-    first = batch.gather(logs.log_dir, ["a", "b"], Cursor(), lambda _: True, Bounds(1000, 1000))
+    first = gather(logs, ["a", "b"], Cursor(), Bounds(1000, 1000))
     assert 5 <= len(first.records) <= 10
     assert first.left == ["b", "a"]
     cursor = Cursor().moved(first.places)
-    second = batch.gather(logs.log_dir, first.left, cursor, lambda _: True, Bounds(1000, 1000))
+    second = gather(logs, first.left, cursor, Bounds(1000, 1000))
     assert {one.head.container for one in second.records} == {"a", "b"}
 
 
 def test_little_that_is_wanted_bounds_what_is_looked_at(logs: Logs) -> None:
     logs.lines("a", 1000)
-    found = batch.gather(logs.log_dir, ["a"], Cursor(), lambda _: False, Bounds(1000, 1000))
+    found = gather(logs, ["a"], Cursor(), Bounds(1000, 1000), wanted=False)
     assert found.records == []
     assert 1000 < found.places["a"].offset < 10_000
     assert found.left == ["a"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from supervisor.core.sinks import Retry, Sink, Wanted
+from supervisor.core.sinks import Retry, Sink
 from supervisor.ship import keep
 from tests.support.shipping import BRISK, run, shipped, until
 
@@ -40,7 +40,7 @@ def test_a_receiver_that_is_down_gets_everything_once_it_is_there(logs: Logs, re
     async def main() -> None:
         async with receiver.listening():
             pass  # only to have a port
-        async with logs.shipping(web=receiver.sink(wanted=Wanted(events=()))) as sinks:
+        async with logs.shipping(web=receiver.sink(events=())) as sinks:
             logs.lines("a", 50)
             told = await logs.told("ship.failed")
             assert (told["sink"], told["error"]) == ("web", "Connection refused")
@@ -64,7 +64,7 @@ def test_what_was_not_taken_is_sent_again_and_what_was_taken_is_not(logs: Logs, 
         logs.lines("a", 50)
         async with (
             receiver.listening(),
-            logs.shipping(web=receiver.sink(records=7, wanted=Wanted(events=()))),
+            logs.shipping(web=receiver.sink(records=7, events=())),
         ):
             await receiver.until(lambda: len(receiver.lines()) >= 50)
 
@@ -112,7 +112,7 @@ def test_a_restart_goes_on_where_it_was(logs: Logs, receiver: Receiver) -> None:
         async with receiver.listening():
             for half in ("one", "two"):
                 logs.output("a", half)
-                async with logs.shipping(web=receiver.sink(wanted=Wanted(events=()))) as sinks:
+                async with logs.shipping(web=receiver.sink(events=())) as sinks:
                     await receiver.until(lambda half=half: half in receiver.lines())  # type: ignore[misc]
                     await until(lambda sinks=sinks, half=half: shipped(sinks) == 1 + (half == "two"))  # type: ignore[misc]
 
@@ -129,7 +129,7 @@ def test_a_damaged_cursor_is_told_and_everything_is_sent_again(logs: Logs, recei
 
     async def main() -> None:
         logs.output("a", "one")
-        async with receiver.listening(), logs.shipping(web=receiver.sink(wanted=Wanted(events=()))):
+        async with receiver.listening(), logs.shipping(web=receiver.sink(events=())):
             await receiver.until(lambda: receiver.lines() == ["one"])
             await logs.told("ship.cursor_lost")
 
@@ -158,7 +158,7 @@ def test_what_retention_removed_unshipped_is_counted_and_recorded(
 
         async def main() -> None:
             async with receiver.listening():
-                sink = receiver.sink(wanted=Wanted(events=()))
+                sink = receiver.sink(events=())
                 logs.lines("a", 3)
                 async with logs.shipping(web=sink) as sinks:
                     await until(lambda: shipped(sinks) == 3)
@@ -178,7 +178,7 @@ def test_what_retention_removed_unshipped_is_counted_and_recorded(
 
 
 def test_filters_choose_by_container_stream_level_and_event(logs: Logs, receiver: Receiver) -> None:
-    wanted = Wanted(containers=("a*",), streams=("stderr",), level="warning", events=("container.*",))
+    wanted = {"containers": ("a*",), "streams": ("stderr",), "level": "warning", "events": ("container.*",)}
 
     async def main() -> None:
         logs.output("a", "stdout", level="error")
@@ -189,7 +189,7 @@ def test_filters_choose_by_container_stream_level_and_event(logs: Logs, receiver
         logs.record("warning", "container.exited", "b", 1)
         logs.record("warning", "memory.oom_kill", "a", 1)
         logs.record("info", "container.started", "a", 1)
-        async with receiver.listening(), logs.shipping(web=receiver.sink(wanted=wanted)):
+        async with receiver.listening(), logs.shipping(web=receiver.sink(**wanted)):
             await receiver.until(lambda: len(receiver.records()) >= 2)
 
     run(main)
@@ -218,7 +218,7 @@ def test_a_sink_that_is_configured_anew_goes_on_from_its_cursor(logs: Logs, rece
 
     async def main() -> None:
         async with receiver.listening(), other.listening():
-            sink = receiver.sink(wanted=Wanted(events=()))
+            sink = receiver.sink(events=())
             async with logs.shipping(web=sink) as sinks:
                 logs.output("a", "one")
                 await receiver.until(lambda: receiver.lines() == ["one"])
@@ -240,7 +240,7 @@ def test_a_segment_that_is_damaged_is_told_once_and_holds_up_no_other_folder(
         file.write(b"no zstd")
 
     async def main() -> None:
-        async with receiver.listening(), logs.shipping(web=receiver.sink(wanted=Wanted(events=()))):
+        async with receiver.listening(), logs.shipping(web=receiver.sink(events=())):
             logs.output("b", "one")
             await receiver.until(lambda: receiver.lines() == ["one"])
             told = await logs.told("ship.unreadable")
