@@ -22,6 +22,9 @@ LONGEST = 65_507 - 1024
 #: Seconds. Nothing tells when a queue has been read.
 _LOOK = 0.01
 
+#: Seconds in which a closed port is heard of, if at all.
+_REFUSAL = 0.05
+
 #: Puts one datagram into a socket.
 Send = Callable[[trio.socket.SocketType, bytes], Awaitable[None]]
 
@@ -61,6 +64,9 @@ async def _send_udp(where: str, packed: list[bytes]) -> None:
         await sending.connect(address)
         for one in packed:
             await sending.send(one)
+        await trio.sleep(_REFUSAL)
+        if error := sending.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, os.strerror(error))
 
 
 async def unread(sending: trio.socket.SocketType) -> None:

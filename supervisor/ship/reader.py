@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from supervisor.logs import segments
 from supervisor.logs.segment import Mark, Segment, open_segment
-from supervisor.ship.ahead import ahead
+from supervisor.ship.ahead import Current, Found, ahead
 from supervisor.ship.cursor import Place, Seen
 from supervisor.ship.record import Head, Record, head_of, identity
 
@@ -46,10 +46,10 @@ class Chunk(NamedTuple):
     gap: Gap | None = None
 
 
-def fetch(log_dir: int, name: str, place: Place | None, limit: int) -> Block | None:
+def fetch(log_dir: int, name: str, place: Place | None, limit: int, now: Current | None) -> Block | None:
     """About `limit` bytes of what comes next; None when there is nothing (yet). Without a place, from the oldest on."""
-    for found in ahead(log_dir, name, place):
-        data = _lines(found.segment, found.offset, limit)
+    for found in ahead(log_dir, name, place, now):
+        data = _lines(found, limit)
         if data:
             return Block(found.mark, found.offset, found.lost, data)
     return None
@@ -106,12 +106,12 @@ def end(log_dir: int, name: str) -> Place | None:
     return None
 
 
-def trusted(log_dir: int, name: str, place: Place) -> Place:
+def trusted(log_dir: int, name: str, place: Place, now: Current | None) -> Place:
     """A place as it was saved, or the beginning of its segment if other records are there now."""
-    for found in ahead(log_dir, name, place):
+    for found in ahead(log_dir, name, place, now):
         if found.mark != (place.stem, place.check):
             break  # it is gone: a gap, if anything
-        inside = place.offset <= found.segment.size()
+        inside = place.offset <= found.size
         if not inside or _last_ts(found.segment, place.offset) != place.ts:
             return Place(place.stem, place.check, 0)
         break
@@ -124,12 +124,13 @@ def _missing(head: Head, before: Seen | None) -> int:
     return max(0, head.seq - 1 - (before.seq if before.run == head.run else 0))
 
 
-def _lines(segment: Segment, offset: int, limit: int) -> bytes:
-    """Whole lines from `offset` on: about `limit` bytes, or one line that is longer; b"" if there is none."""
+def _lines(found: Found, limit: int) -> bytes:
+    """Whole lines: about `limit` bytes, or one line that is longer; b"" if there is none."""
+    room = max(0, found.size - found.offset)
     while True:
-        block = segment.pread(limit, offset)
+        block = found.segment.pread(min(limit, room), found.offset)
         whole = block.rfind(b"\n") + 1
-        if whole or len(block) < limit:
+        if whole or limit >= room:
             return block[:whole]
         limit *= 2
 

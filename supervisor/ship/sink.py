@@ -23,6 +23,7 @@ from supervisor.core.sinks import Retry, Sink
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.stamp import stamp
 from supervisor.ship import batch, divide, keep, reader
+from supervisor.ship.ahead import current
 from supervisor.ship.batch import Batch, Bounds
 from supervisor.ship.carrier import Carrier, ContentError, Refused, ShipError
 from supervisor.ship.cursor import Cursor, Place
@@ -126,7 +127,12 @@ class Shipping:
         return await batch.gather(self._fetch, tuple(names), self._cursor, self._takes, bounds)
 
     async def _fetch(self, name: str, place: Place | None, limit: int) -> Block | None:
-        return await self._aside(reader.fetch, self._folders.log_dir, name, place, limit)
+        now = current(self._folders.log_dir, name)
+        try:
+            return await self._aside(reader.fetch, self._folders.log_dir, name, place, limit, now)
+        finally:
+            if now is not None:
+                now.close()
 
     # ── carried, again and again ───────────────────────────────────────────────────────
 
@@ -203,19 +209,27 @@ class Shipping:
             saved = Cursor(places=await self._aside(self._ends) if self._sink.start == "end" else {})
             self._cursor = saved
             await self._save()
-        self._cursor = Cursor(saved.shipped, saved.dropped, await self._aside(self._trusted, saved.places))
+        self._cursor = Cursor(saved.shipped, saved.dropped, await self._trusted(saved.places))
 
     def _ends(self) -> dict[str, Place]:
         found = {name: reader.end(self._folders.log_dir, name) for name in self._known()}
         return {name: place for name, place in found.items() if place is not None}
 
-    def _trusted(self, places: dict[str, Place]) -> dict[str, Place]:
+    async def _trusted(self, places: dict[str, Place]) -> dict[str, Place]:
         there = set(self._folders.there())
-        return {
-            name: reader.trusted(self._folders.log_dir, name, place)
-            for name, place in places.items()
-            if name in there
-        }
+        found: dict[str, Place] = {}
+        for name, place in places.items():
+            if name not in there:
+                continue
+            now = current(self._folders.log_dir, name)
+            try:
+                found[name] = await self._aside(reader.trusted, self._folders.log_dir, name, place, now)
+            except OSError:  # a damaged segment; it is told of when it is read
+                found[name] = place
+            finally:
+                if now is not None:
+                    now.close()
+        return found
 
     async def _aside(self, act: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(partial(act, *args), limiter=self._thread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.ship import batch, keep, reader
+from supervisor.ship.ahead import current
 from supervisor.ship.batch import Batch, Bounds
 from supervisor.ship.cursor import Cursor, Place, Seen
 from supervisor.ship.reader import Block, Chunk
@@ -22,14 +24,26 @@ if TYPE_CHECKING:
 WIDE = Bounds(1 << 20, 10_000)
 
 
+def fetched(logs: Logs, name: str, place: Place | None, limit: int) -> Block | None:
+    now = current(logs.log_dir, name)
+    with closing(now) if now is not None else nullcontext():
+        return reader.fetch(logs.log_dir, name, place, limit, now)
+
+
+def trusted(logs: Logs, place: Place) -> Place:
+    now = current(logs.log_dir, "a")
+    with closing(now) if now is not None else nullcontext():
+        return reader.trusted(logs.log_dir, "a", place, now)
+
+
 def read(logs: Logs, name: str, place: Place | None, bounds: Bounds) -> Chunk | None:
-    block = reader.fetch(logs.log_dir, name, place, bounds.bytes)
+    block = fetched(logs, name, place, bounds.bytes)
     return None if block is None else reader.choose(block, place, lambda _: True, bounds.records)
 
 
 def gather(logs: Logs, names: list[str], cursor: Cursor, bounds: Bounds, *, wanted: bool = True) -> Batch:
     async def fetch(name: str, place: Place | None, limit: int) -> Block | None:
-        return reader.fetch(logs.log_dir, name, place, limit)
+        return fetched(logs, name, place, limit)
 
     async def main() -> Batch:
         return await batch.gather(fetch, names, cursor, lambda _: wanted, bounds)
@@ -124,13 +138,13 @@ def test_a_place_beyond_what_a_crash_of_the_machine_left_is_not_believed(logs: L
     logs.lines("a", 5)
     _, place, _ = read_all(logs, "a", None, WIDE)
     assert place is not None
-    assert reader.trusted(logs.log_dir, "a", place) == place
+    assert trusted(logs, place) == place
     with open(f"{logs.root}/a/current.jsonl", "r+b") as file:
         file.truncate(file.read().index(b"\n") + 1)
-    begin = reader.trusted(logs.log_dir, "a", place)
+    begin = trusted(logs, place)
     assert begin.offset == 0
     logs.lines("a", 9)
-    assert reader.trusted(logs.log_dir, "a", place).offset == 0
+    assert trusted(logs, place).offset == 0
 
 
 def test_a_torn_last_line_waits_until_it_is_whole(logs: Logs) -> None:
@@ -178,3 +192,14 @@ def test_a_cursor_comes_back_as_it_was_saved(logs: Logs) -> None:
     assert keep.load(logs.log_dir, "x") == Cursor(3, 1, {"a": place})
     assert keep.load(logs.log_dir, "another") is None
     assert os.listdir(f"{logs.root}/supervisor") == ["x.cursor"]
+
+
+def test_what_is_being_written_is_left_for_another_time(logs: Logs) -> None:
+    logs.lines("a", 2)
+    now = current(logs.log_dir, "a")
+    assert now is not None
+    with closing(now):
+        logs.lines("a", 1)
+        block = reader.fetch(logs.log_dir, "a", None, 1 << 20, now)
+    assert block is not None
+    assert block.data.count(b"\n") == 2
