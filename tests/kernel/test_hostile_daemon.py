@@ -236,6 +236,7 @@ def test_a_daemon_that_hangs_up_and_lives_on_does_not_make_the_helper_spin(playe
 
 def test_descriptors_that_are_sent_along_do_not_arrive(played: Play) -> None:
     play = played({"live": FOR_EVER})
+    play.settle()
     before = descriptors(play.pid)
     own = [os.open("/", os.O_PATH)]
     own += [os.dup(own[0]) for _ in range(252)]  # SCM_MAX_FD
