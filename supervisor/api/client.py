@@ -10,10 +10,10 @@ Laws: one connection a request, so requests may run side by side and be cancelle
 moment; RequestError carries the server's own code, and "unavailable" when none is running.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 import anyio
 import h11
@@ -26,6 +26,23 @@ from supervisor.errors import Problem, RequestError
 
 Json = dict[str, Any]
 T = TypeVar("T")
+
+
+class Filters(TypedDict, total=False):
+    """Which records: as schema.EventsQuery has it."""
+
+    since: str
+    until: str
+    level: str
+    run: int
+    field: Sequence[str]
+    reverse: bool
+
+
+class OutputFilters(Filters, total=False):
+    """As schema.LogsQuery has it."""
+
+    stream: str
 
 
 class Client:
@@ -90,21 +107,32 @@ class Client:
         return await self._value(Json, "POST", "/v1/reload")
 
     def logs(
-        self, *names: str, last: int | None = None, follow: bool = False, events: bool = False
+        self,
+        *names: str,
+        last: int | None = None,
+        follow: bool = False,
+        events: bool = False,
+        **filters: Unpack[OutputFilters],
     ) -> AsyncGenerator[Json]:
         """Records of output in time order. With `follow` it ends when the supervisor does."""
         pairs: list[tuple[str, object]] = [("name", name) for name in names]
-        return self._records("/v1/logs", pairs, last=last, follow=follow, events=events)
+        pairs += [("events", 1)] if events else []
+        return self._records("/v1/logs", pairs, last, follow, filters)
 
-    def events(self, *, last: int | None = None, follow: bool = False) -> AsyncGenerator[Json]:
+    def events(
+        self, *, last: int | None = None, follow: bool = False, **filters: Unpack[Filters]
+    ) -> AsyncGenerator[Json]:
         """The supervisor's own records."""
-        return self._records("/v1/events", [], last=last, follow=follow)
+        return self._records("/v1/events", [], last, follow, filters)
 
     async def _records(
-        self, path: str, pairs: list[tuple[str, object]], *, last: int | None, **flags: bool
+        self, path: str, pairs: list[tuple[str, object]], last: int | None, follow: object, filters: Filters
     ) -> AsyncGenerator[Json]:
         pairs += [("n", last)] if last is not None else []
-        pairs += [(flag, 1) for flag, wanted in flags.items() if wanted]
+        pairs += [("follow", 1)] if follow else []
+        pairs += [("reverse", 1)] if filters.pop("reverse", False) else []
+        pairs += [("field", each) for each in filters.pop("field", ())]
+        pairs += filters.items()
         rest = b""
         async with aclosing(self._exchange("GET", path + query(pairs))) as chunks:
             async for chunk in chunks:

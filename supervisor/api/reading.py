@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+import supervisor.logs.judge  # noqa: F401  # nothing can be imported once the account has been dropped
 from supervisor.errors import RequestError
 from supervisor.logs import query
 from supervisor.logs.cursor import Cursor
@@ -84,7 +85,7 @@ class LogFolder:
         reverse: bool,
     ) -> Iterator[list[bytes]]:
         if last is not None:
-            for records in query.tail(self.log_dir, asked, last, cursors or ()):
+            for records in query.tail(self.log_dir, asked, last, cursors or (), CHUNK):
                 yield records[::-1] if reverse else records
         else:
             yield from query.newest_first(self.log_dir, asked, CHUNK) if reverse else history

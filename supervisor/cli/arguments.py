@@ -118,6 +118,11 @@ def _reading(add: Any, reading: Parser) -> None:
     logs.add_argument("names", nargs="*", metavar="NAME")
     logs.add_argument("--events", action="store_true", help="the supervisor's records about them too")
     logs.add_argument("--stream", metavar="S", help="stdout or stderr only")
+    logs.add_argument(
+        "--sql",
+        metavar="QUERY",
+        help="ask in SQL, by DuckDB; there are the views logs and events (see the README)",
+    )
     _records(logs)
     _records(add("events", "the supervisor's own records", reading))
     add("ship", "how far records have been shipped", reading)

@@ -31,16 +31,21 @@ def read(folder: str, asked: Asked) -> Generator[list[bytes]]:
 
 
 def _sources(log_dir: int, folder: str, asked: Asked) -> list[query.Source]:
+    picked = chosen(log_dir, folder, asked.names)
+    about = frozenset(picked) if asked.names and asked.output else None
+    return query.sources(picked if asked.output else [], asked.wanted, own=asked.events, about=about)
+
+
+def chosen(log_dir: int, folder: str, names: Sequence[str]) -> list[str]:
+    """The folders of the containers that are named, or all of them. RequestError for a name that has none."""
     there = query.folders(log_dir)
-    chosen: list[str] = []
-    for name in asked.names:
+    picked: list[str] = []
+    for name in names:
         called = query.called(name, there)
         if not called:
             raise RequestError("not-found", f'{folder} has no log of a container called "{name}"')
-        chosen += called
-    about = frozenset(chosen) if asked.names and asked.output else None
-    names = (chosen or there) if asked.output else []
-    return query.sources(names, asked.wanted, own=asked.events, about=about)
+        picked += called
+    return picked if names else there
 
 
 def _past(log_dir: int, asked: Asked, found: Sequence[query.Source]) -> Iterator[list[bytes]]:

@@ -7,7 +7,6 @@ from supervisor.api.address import default_runtime_dir
 from supervisor.api.call import QUICK, Call
 from supervisor.errors import RequestError
 from supervisor.logs.segments import SUPERVISOR
-from supervisor.supervise.ledger import SUFFIX, Ledger
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -41,6 +40,8 @@ def runtime_dir(where: str | None) -> str:
 
 def last_folder(runtime: str) -> str:
     """Where the supervisor had its logs that last wrote down what it knows; "" if nothing tells."""
+    from supervisor.supervise.ledger import SUFFIX, Ledger  # noqa: PLC0415  # msgspec, where no supervisor runs
+
     try:
         folder = os.open(os.path.join(runtime, "daemon"), _FOLDER)
     except OSError:

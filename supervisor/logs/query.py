@@ -98,7 +98,7 @@ def newest_first(log_dir: int, asked: Sequence[Source], most: int = walk.MOST) -
 
 
 def tail(
-    log_dir: int, asked: Sequence[Source], n: int, cursors: Iterable[Cursor] = ()
+    log_dir: int, asked: Sequence[Source], n: int, cursors: Iterable[Cursor] = (), most: int = walk.MOST
 ) -> Iterator[list[bytes]]:
     """The last `n`, oldest first, as the last list of the iterator; those before it are empty.
 
@@ -111,7 +111,9 @@ def tail(
         wanted = sieve.wanted
         parts: list[list[bytes]] = []  # the newest first
         count = 0
-        blocks = walk.backwards(log_dir, name, since=wanted.since, until=wanted.until, before=ends.get(name))
+        blocks = walk.backwards(
+            log_dir, name, since=wanted.since, until=wanted.until, before=ends.get(name), most=most
+        )
         for block in blocks if n else ():
             parts.append(sieve.keep(block))
             count += len(parts[-1])

@@ -54,6 +54,14 @@ class Segment:
             return self._entry.partition(SUFFIX)[0]
         return self.mark.stem if self.mark is not None else ""
 
+    @property
+    def suffix(self) -> str:
+        """Of its name: how it is compressed."""
+        return self._entry[self._entry.index(SUFFIX) :]
+
+    def fileno(self) -> int:
+        return self._fd
+
     def size(self) -> int:
         """As of now: the current one grows."""
         return os.fstat(self._fd).st_size

@@ -18,7 +18,7 @@ from supervisor.logs.stamp import LENGTH, file_stem
 
 #: Of the first block; the next is twice as large.
 FIRST = 1 << 16
-MOST = 1 << 22
+MOST = 1 << 19
 _TS = slice(7, 7 + LENGTH)
 
 
@@ -115,7 +115,7 @@ def backwards(
         return
     size = min(FIRST, most)
     begun = until is None
-    for segment in _newest_first(log_dir, name):
+    for segment in newest_first(log_dir, name):
         try:
             end = _whole(segment)
             if before is not None:
@@ -139,8 +139,8 @@ def backwards(
             segment.close()
 
 
-def _newest_first(log_dir: int, name: str) -> Iterator[Segment]:
-    """Each is the caller's to close."""
+def newest_first(log_dir: int, name: str) -> Iterator[Segment]:
+    """The segments of a folder, none twice and none left out; each is the caller's to close."""
     while True:
         stems = segments.closed(log_dir, name)
         current = open_segment(log_dir, name, CURRENT)

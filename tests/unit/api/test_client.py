@@ -13,6 +13,7 @@ import pytest
 from supervisor.api import server
 from supervisor.api.client import Client
 from supervisor.errors import Problem, RequestError
+from supervisor.logs.wanted import Wanted
 
 pytestmark = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -74,6 +75,13 @@ def test_it_reads_logs_and_events_to_their_end(served: Any, backend: str) -> Non
         client = Client(served.folder)
         assert [each["line"] async for each in client.logs("web", last=3)] == ["1", "2", "3"]
         assert len([each async for each in client.events()]) == 3
+        async for _ in client.logs("web", level="error", stream="stderr", field=["a.b=c"], reverse=True):
+            pass
+        asked = served.records.asked[-1]
+        assert (asked["reverse"], asked["wanted"]) == (
+            True,
+            Wanted(level="error", stream="stderr", fields=(("a.b", "c"),)),
+        )
 
     run(backend, main)
     assert served.records.asked[0]["last"] == 3

@@ -27,6 +27,36 @@ print(sorted(set(sys.modules) - before))
 """
 
 
+READING = """
+import os, sys, trio
+from supervisor.api import filtering, reading, schema
+log_dir = os.open(".", os.O_RDONLY)
+before = set(sys.modules)
+async def main():
+    asked = schema.query([("since", "5m"), ("level", "error"), ("field", "a=b"), ("run", "1")], schema.LogsQuery)
+    records = reading.LogFolder(log_dir, lambda: ["web"], trio.Event)
+    wanted = filtering.wanted(asked)
+    for options in ({"last": 3}, {"last": None}, {"last": None, "reverse": True}):
+        [_ async for _ in records.read((), follow=False, output=True, events=True, wanted=wanted, **options)]
+trio.run(main)
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_nothing_is_imported_to_search_records(folder: str) -> None:
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
+    done = subprocess.run(
+        [sys.executable, "-c", READING],
+        env={**os.environ, "PYTHONPATH": root},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_nothing_is_imported_once_the_server_module_is(folder: str) -> None:
     here = os.path.dirname(__file__)
     os.symlink(os.path.join(here, "conftest.py"), f"{folder}/tests_conftest.py")
