@@ -191,6 +191,7 @@ class _Daemon:
         self.info = Info(
             version=__version__, runtime_dir=settings.runtime_dir, log_dir=settings.logs.dir, pid=os.getppid(),
             started_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            log_id="{0.st_dev}:{0.st_ino}".format(os.fstat(self.archive.log_dir)),
         )  # fmt: skip
         api = handlers.Api(
             self.fleet, self.records, self.reload, self.info, self._stop_asked, self.closing, self._report,

@@ -67,7 +67,8 @@ class WhyQuery(Struct, forbid_unknown_fields=True):
 
 class Info(Struct):
     """`pid` is the helper's, the process `supervisor start` became. `helper` is false when that has died: containers and
-    their logs go on, and nothing can be changed until the next `start` takes them over.
+    their logs go on, and nothing can be changed until the next `start` takes them over. `log_id` is "DEVICE:INODE" of the
+    folder `log_dir`, for who may see another one under that name.
     """
 
     version: str
@@ -76,6 +77,7 @@ class Info(Struct):
     pid: int
     started_at: str
     helper: bool = True
+    log_id: str = ""
 
 
 class Exit(Struct):

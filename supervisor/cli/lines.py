@@ -1,6 +1,6 @@
 """Records as lines for people: `12:34:56.789 web       | text`.
 
-Laws: one line a record, in local time unless in UTC, in the order they come; `|` is stdout, `!` stderr and
+Laws: one line a record, in local time unless in UTC, with the day before it if that is not today, in the order they come; `|` is stdout, `!` stderr and
 `*` the supervisor; whatever a container printed is made safe first; a record that cannot be
 understood is shown as it is, made safe.
 """
@@ -8,9 +8,9 @@ understood is shown as it is, made safe.
 import base64
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from zlib import crc32
 
@@ -26,10 +26,17 @@ HEAD = frozenset({"ts", "level", "event", "container", "run"})
 class Lines:
     """Remembers how wide the names were, so that lines stay below one another."""
 
-    def __init__(self, names: Iterable[str] = (), *, colour: bool = False, utc: bool = False) -> None:
+    def __init__(
+        self,
+        names: Iterable[str] = (),
+        *,
+        colour: bool = False,
+        utc: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.width = min(WIDEST, max([*map(len, names), 9]))
         self.colour = colour
-        self.utc = utc
+        self._second = lru_cache(maxsize=64)(partial(_second, utc=utc, now=now))  # many records share one
         self._labels: dict[str, tuple[str, str]] = {}
 
     def line(self, raw: bytes) -> str:
@@ -45,9 +52,12 @@ class Lines:
         if record["event"] == "output":
             is_error = record.get("stream") == "stderr"
             mark = paint("!" if is_error else "|", "31" if is_error else shade, colour=self.colour)
-            return f"{clock(record['ts'], utc=self.utc)} {name} {mark} {printed(record)}"
+            return f"{self._clock(record['ts'])} {name} {mark} {printed(record)}"
         text = paint(said(record), LEVELS.get(str(record.get("level")), ""), colour=self.colour)
-        return f"{clock(record['ts'], utc=self.utc)} {name} * {text}"
+        return f"{self._clock(record['ts'])} {name} * {text}"
+
+    def _clock(self, ts: str) -> str:
+        return f"{self._second(ts[:19])}.{int(ts[20:23]):03}"
 
     def _label(self, who: str) -> tuple[str, str]:
         """The name as wide as the others, and its colour, which it keeps from one call of the program to the next."""
@@ -64,15 +74,12 @@ class Lines:
         return self._labels[who]
 
 
-def clock(ts: str, *, utc: bool = False) -> str:
-    """The time of day, local unless `utc`, of a record's `ts` (RFC 3339, UTC, microseconds, Z)."""
-    return f"{_second(ts[:19], utc=utc)}.{int(ts[20:23]):03}"
-
-
-@lru_cache(maxsize=64)  # many records share a second, and this is the slowest part of a line
-def _second(ts: str, *, utc: bool) -> str:
+def _second(ts: str, *, utc: bool, now: Callable[[], float]) -> str:
+    """The time of day of the first 19 characters of a `ts`; with month and day if they are not today's."""
     moment = datetime.fromisoformat(ts).replace(tzinfo=UTC).timestamp()
-    return time.strftime("%H:%M:%S", time.gmtime(moment) if utc else time.localtime(moment))
+    zone = time.gmtime if utc else time.localtime
+    then, today = zone(moment), zone(now())
+    return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%m-%d %H:%M:%S", then)
 
 
 def printed(record: dict[str, Any]) -> str:

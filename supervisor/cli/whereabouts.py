@@ -14,23 +14,32 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 def log_folder(where: str | None) -> str | None:
     """Of the supervisor that runs, else of the one that ran last, else `logs`; None: ask the one that runs.
 
-    RequestError where none runs and nothing was left behind.
+    RequestError where none runs, or none that answers, and nothing was left behind.
     """
     try:
-        folder = str(Call(where, "GET", "/v1/info", timeout=QUICK).value()["log_dir"])
+        info = Call(where, "GET", "/v1/info", timeout=QUICK).value()
     except RequestError as error:
-        if error.code != "unavailable":
+        if error.code not in ("unavailable", "failed"):
             raise
         for candidate in (last_folder(runtime_dir(where)), "logs"):
             if candidate and os.path.isdir(candidate):
                 return candidate
         raise
-    return folder if readable(folder) else None
+    folder = str(info["log_dir"])
+    return folder if readable(folder, str(info.get("log_id"))) else None
 
 
-def readable(folder: str) -> bool:
-    """Who may only use the socket may not: containers' folders are the supervisor's account's."""
-    return os.access(os.path.join(folder, SUPERVISOR), os.R_OK | os.X_OK)
+def readable(folder: str, identity: str) -> bool:
+    """Whether we may read the files, and see the same ones: in a container or chroot the name may be another folder's.
+
+    Who may only use the socket may not: containers' folders are the supervisor's account's.
+    """
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return False
+    same = identity == f"{found.st_dev}:{found.st_ino}"
+    return same and os.access(os.path.join(folder, SUPERVISOR), os.R_OK | os.X_OK)
 
 
 def runtime_dir(where: str | None) -> str:

@@ -87,6 +87,7 @@ class Cursor:
         return [stem for stem in stems if stem > self.mark.stem]  # it has been dropped
 
     def _advance(self, segment: Segment, limit: int) -> bytes:
+        self._realign(segment)
         block = segment.pread(limit, self.offset)
         end = block.rfind(b"\n") + 1
         while not end and len(block) == limit:  # one record larger than the limit
@@ -95,3 +96,9 @@ class Cursor:
             end = block.rfind(b"\n") + 1
         self.offset += end
         return block[:end]
+
+    def _realign(self, segment: Segment) -> None:
+        """A batch that could not be written whole is cut off again: if some of it has been read, go on where it began."""
+        size = segment.size()
+        if self.offset > size or (self.offset and segment.pread(1, self.offset - 1) != b"\n"):
+            self.offset = segments.whole_size(segment, min(self.offset, size))

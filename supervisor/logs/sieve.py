@@ -5,15 +5,18 @@ what is wanted, they are looked for in the whole block, and only lines that hold
 A line that is no JSON object is kept only where nothing but the time is asked.
 """
 
+import re
 from collections.abc import Callable
 
-from supervisor.logs.needles import Needles, needles
+from supervisor.logs.needles import SHORTEST, Needles, needles
 from supervisor.logs.stamp import LENGTH
 from supervisor.logs.wanted import EVERYTHING, LEVELS, Wanted, rank
 
 _TS = slice(7, 7 + LENGTH)  # of a record: behind '{"ts":"'
 #: Text of a line that is not UTF-8 cannot be looked for in its base64.
 _BASE64 = b'"line_b64":"'
+_ESCAPE = b"\\u"
+_PLAIN = re.compile("[A-Za-z0-9_ -]+")
 
 
 class Sieve:
@@ -59,6 +62,8 @@ def _needles(wanted: Wanted) -> Needles | None:
     """The sharpest there are: what people search for is rarer than what records are made of."""
     if wanted.grep is not None and (found := needles(wanted.grep)) is not None:
         return Needles((*found.texts, _BASE64), found.lowered)
+    if values := list(filter(None, (_of_field(value) for _, value in wanted.fields))):
+        return Needles((max(values, key=len), _ESCAPE))
     if wanted.level is not None and (least := rank(wanted.level)) > rank("info"):
         return Needles(tuple(f'"level":"{level}"'.encode() for level in LEVELS[least:]))
     if wanted.run is not None:
@@ -66,3 +71,17 @@ def _needles(wanted: Wanted) -> Needles | None:
     if wanted.stream is not None:
         return Needles((f'"stream":"{wanted.stream}"'.encode(),))
     return None
+
+
+def _of_field(value: str) -> bytes:
+    """What a record with this value holds, or an escape; b"" if that cannot be said.
+
+    Programs may write any character as an escape, and a number that is no integer in many ways.
+    """
+    if (
+        value.replace(".", "").replace("e", "").replace("E", "").lstrip("-").isdigit()
+        and not value.lstrip("-").isdigit()
+    ):
+        return b""
+    longest = max(_PLAIN.findall(value), key=len, default="")
+    return longest.encode() if len(longest) >= SHORTEST else b""

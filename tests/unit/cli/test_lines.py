@@ -18,14 +18,16 @@ from supervisor.cli import lines
 def japan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC-9")
     time.tzset()
-    lines._second.cache_clear()
     yield
     monkeypatch.undo()
     time.tzset()
-    lines._second.cache_clear()
 
 
-def line(colour: bool = False, utc: bool = False, **more: Any) -> str:
+#: 23:00 in Japan, of the day whose records these are.
+NOW = 1_795_528_800.0
+
+
+def line(colour: bool = False, utc: bool = False, now: float = NOW, **more: Any) -> str:
     fields = {
         "ts": "2026-11-24T03:34:56.789012Z",
         "level": "info",
@@ -33,7 +35,7 @@ def line(colour: bool = False, utc: bool = False, **more: Any) -> str:
         "container": "web",
         "run": 1,
     }
-    return lines.Lines(colour=colour, utc=utc).line(json.dumps({**fields, **more}).encode())
+    return lines.Lines(colour=colour, utc=utc, now=lambda: now).line(json.dumps({**fields, **more}).encode())
 
 
 def test_a_line_has_local_time_name_and_text() -> None:
@@ -42,6 +44,10 @@ def test_a_line_has_local_time_name_and_text() -> None:
 
 def test_a_line_may_have_its_time_in_utc() -> None:
     assert line(utc=True, stream="stdout", line="hello") == "03:34:56.789 web       | hello"
+
+
+def test_a_line_of_another_day_says_which() -> None:
+    assert line(now=NOW + 3600, stream="stdout", line="hello") == "11-24 12:34:56.789 web       | hello"
 
 
 def test_stderr_is_marked() -> None:
@@ -84,7 +90,7 @@ def test_an_event_without_container_is_the_supervisors() -> None:
 
 
 def test_names_stay_below_one_another_once_a_long_one_came() -> None:
-    long = lines.Lines(["a-longer-name"])
+    long = lines.Lines(["a-longer-name"], now=lambda: NOW)
     record = {"ts": "2026-11-24T03:34:56.789012Z", "event": "output", "container": "web", "line": "x"}
     assert long.line(json.dumps(record).encode()) == "12:34:56.789 web           | x"
 

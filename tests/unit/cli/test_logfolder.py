@@ -185,3 +185,11 @@ def test_the_folder_is_found_by_what_the_last_supervisor_wrote_down(tmp_path: Pa
     (tmp_path / "daemon" / "broken.json").write_text("{")
     assert whereabouts.last_folder(str(tmp_path)) == "/var/log/new"
     assert whereabouts.last_folder(str(tmp_path / "nowhere")) == ""
+
+
+def test_a_folder_of_that_name_is_read_only_if_it_is_the_supervisors(logs: Logs, tmp_path: Path) -> None:
+    """Whoever asks from inside of a container, or a chroot, may see another one there."""
+    found = tmp_path.stat()
+    assert whereabouts.readable(str(tmp_path), f"{found.st_dev}:{found.st_ino}")
+    assert not whereabouts.readable(str(tmp_path), f"{found.st_dev}:{found.st_ino + 1}")
+    assert not whereabouts.readable(str(tmp_path / "nowhere"), "")

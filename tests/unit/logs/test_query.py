@@ -102,6 +102,23 @@ def test_a_cursor_goes_on_after_a_segment_that_was_dropped(rig: Rig) -> None:
     assert [numbers(read(cursor)) for _ in range(4)] == [[1], [2], [3], []]
 
 
+def test_a_cursor_goes_on_with_whole_records_where_a_batch_was_cut_off(rig: Rig) -> None:
+    """The disk was full in the middle of it, and what came after it was read before it was cut back."""
+    archive = rig.archive()
+    write(archive, "a", 0, 1000.0)
+    cut = os.path.getsize(f"{rig.root}/log/a/current.jsonl")
+    cursor = Cursor(rig.log_dir, "a")
+    write(archive, "a", 1, 1001.0)
+    assert numbers(read(cursor)) == [1]
+    archive.store("a").cut(cut)
+    assert read(cursor) == []
+    write(archive, "a", 2, 1002.0, pad=7)
+    assert numbers(read(cursor)) == [2]
+    archive.store("a").cut(cut)
+    write(archive, "a", 3, 1003.0, pad=300)  # the place is in the middle of it now
+    assert numbers(read(cursor)) == [3]
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.one_of(st.integers(0, 5000), st.just(None)), max_size=40),

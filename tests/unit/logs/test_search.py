@@ -19,7 +19,7 @@ from supervisor.logs.needles import needles
 from supervisor.logs.records import Shape, Source, encode
 from supervisor.logs.segment import SUFFIX
 from supervisor.logs.sieve import Sieve
-from supervisor.logs.stamp import stamp
+from supervisor.logs.stamp import file_stem, stamp
 from supervisor.logs.wanted import LEVELS, Wanted
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ DATA = (
     {"level": "warn", "http": {"status": 500, "path": "/a"}},
     {"http.status": 500, "ok": True},
     {"http": {"status": "500"}, "who": "caf\u00e9", "n": None, "x": 1.5},
+    {"who": "a <b> name", "n": -12},
 )
 PATTERNS = (
     "error",
@@ -74,7 +75,15 @@ questions = st.builds(
     run=st.none() | st.integers(1, 3),
     fields=st.lists(
         st.sampled_from(
-            [("http.status", "500"), ("ok", "true"), ("n", "null"), ("who", "café"), ("x", "1.5")]
+            [
+                ("http.status", "500"),
+                ("ok", "true"),
+                ("n", "null"),
+                ("who", "café"),
+                ("x", "1.5"),
+                ("who", "a <b> name"),
+                ("n", "-12"),
+            ]
         ),
         max_size=2,
     ).map(tuple),
@@ -230,6 +239,39 @@ def test_where_case_does_not_matter_a_needle_has_no_letter_with_relatives_abroad
     found = needles("(?i)KILOMETER")
     assert found
     assert (found.texts, found.lowered) == ((b"lometer",), True)
+
+
+def test_no_more_is_read_than_what_is_asked_for(rig: Rig) -> None:
+    """Of a segment of a terabyte, which would take hours, the end; of older ones, nothing: they are not even readable."""
+    records = [json.dumps({"ts": stamp(BEGAN + n)}, separators=(",", ":")).encode() + b"\n" for n in range(9)]
+    with open(f"{rig.root}/log/a/current.jsonl", "wb") as file:
+        file.write(records[0])
+        file.seek(1 << 40)
+        file.write(b"\n" + b"".join(records[1:]))
+    with open(f"{rig.root}/log/a/{file_stem(stamp(BEGAN - 9))}.jsonl.zst", "wb") as file:
+        file.write(b"damaged")
+    for wanted, n in ((Wanted(), 3), (Wanted(grep="ts", since=stamp(BEGAN + 1)), 3)):
+        found = flat(query.tail(rig.log_dir, query.sources(["a"], wanted), n))
+        assert [record + b"\n" for record in found] == records[-n:]
+    first = next(iter(query.newest_first(rig.log_dir, query.sources(["a"]))))
+    assert first[0] + b"\n" == records[-1]
+
+
+def test_a_search_since_then_opens_no_segment_that_ended_before(rig: Rig) -> None:
+    for n in (0, 10, 20):
+        compress_alone(f"{rig.root}/log/a/{file_stem(stamp(BEGAN + n))}", b"damaged" if n == 0 else None, n)
+    asked = query.sources(["a"], Wanted(since=stamp(BEGAN + 12)))
+    assert [json.loads(record)["ts"] for record in flat(query.History(rig.log_dir, asked))] == [
+        stamp(BEGAN + 20)
+    ]
+    with pytest.raises(OSError, match="damaged segment"):
+        flat(query.History(rig.log_dir, query.sources(["a"])))
+
+
+def compress_alone(path: str, content: bytes | None, n: int) -> None:
+    record = json.dumps({"ts": stamp(BEGAN + n)}, separators=(",", ":")).encode() + b"\n"
+    with open(path + FORMATS[0].suffix, "wb") as file:
+        file.write(content or b"".join(frames.pack(FORMATS[0], [record])))
 
 
 def test_events_are_asked_by_their_own_fields_and_whom_they_are_about() -> None:
