@@ -21,6 +21,8 @@ from supervisor.logs.stamp import instant
 from supervisor.logs.wanted import EVERYTHING, Wanted
 
 CHUNK = 1 << 18
+#: Of memory for one answer, however many logs it is made of.
+BUDGET = 1 << 25
 #: Of each run, for `supervisor why`.
 LAST_LINES = 20
 
@@ -64,7 +66,7 @@ class LogFolder:
         about = frozenset(names) if events and output and names else None
         asked = query.sources(chosen, wanted, own=events or not output, about=about)
         cursors = [Cursor(self.log_dir, source.name) for source in asked] if last is not None else None
-        history = query.History(self.log_dir, asked, CHUNK)
+        history = query.History(self.log_dir, asked, BUDGET)
         for chunk in _chunks(self._past(history, asked, last, cursors, reverse=reverse)):
             if chunk:
                 yield chunk
@@ -88,7 +90,7 @@ class LogFolder:
             for records in query.tail(self.log_dir, asked, last, cursors or (), CHUNK):
                 yield records[::-1] if reverse else records
         else:
-            yield from query.newest_first(self.log_dir, asked, CHUNK) if reverse else history
+            yield from query.newest_first(self.log_dir, asked, BUDGET) if reverse else history
 
     async def _follow(self, follower: query.Follower) -> AsyncGenerator[bytes]:
         while True:

@@ -15,15 +15,18 @@ from typing import NamedTuple
 
 from supervisor.logs import walk
 from supervisor.logs.cursor import Cursor
+from supervisor.logs.frames import FRAME
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.sieve import Sieve
 from supervisor.logs.stamp import LENGTH
 from supervisor.logs.wanted import EVERYTHING, Wanted
 
 _TS = slice(7, 7 + LENGTH)
-#: Bytes of blocks that are held at once, over all folders.
+#: Bytes that are held at once, over all folders.
 BUDGET = 1 << 28
-_LEAST = 1 << 15
+_LEAST = 1 << 14
+#: What one folder may hold of a compressed segment: a frame, and the records in it.
+_FRAMES = 2 * FRAME
 _REPLICA = re.compile(r"\.[0-9]{1,6}")
 
 
@@ -70,13 +73,14 @@ def called(name: str, among: Sequence[str]) -> list[str]:
 class History:
     """Oldest first. Once it is through, `cursors` go on where it ended."""
 
-    def __init__(self, log_dir: int, asked: Sequence[Source], most: int = walk.MOST) -> None:
-        """`most`: bytes of a block."""
+    def __init__(self, log_dir: int, asked: Sequence[Source], budget: int = BUDGET) -> None:
         self._log_dir = log_dir
         self._asked = asked
-        most = min(most, _share(len(asked)))
+        most, lean = _share(len(asked), budget)
         self._walks = [
-            walk.Forwards(log_dir, name, since=sieve.wanted.since, until=sieve.wanted.until, most=most)
+            walk.Forwards(
+                log_dir, name, since=sieve.wanted.since, until=sieve.wanted.until, most=most, lean=lean
+            )
             for name, sieve in asked
         ]
 
@@ -91,10 +95,11 @@ class History:
         ]
 
 
-def newest_first(log_dir: int, asked: Sequence[Source], most: int = walk.MOST) -> Iterator[list[bytes]]:
+def newest_first(log_dir: int, asked: Sequence[Source], budget: int = BUDGET) -> Iterator[list[bytes]]:
     """Everything, in the opposite order."""
-    most = min(most, _share(len(asked)))
-    return merged([_kept_backwards(log_dir, each, most) for each in reversed(asked)], newest_first=True)
+    most, lean = _share(len(asked), budget)
+    kept = [_kept_backwards(log_dir, each, most, lean=lean) for each in reversed(asked)]
+    return merged(kept, newest_first=True)
 
 
 def tail(
@@ -126,14 +131,16 @@ def tail(
     yield best
 
 
-def _kept_backwards(log_dir: int, source: Source, most: int) -> Iterator[list[bytes]]:
-    wanted = source.sieve.wanted
-    for block in walk.backwards(log_dir, source.name, since=wanted.since, until=wanted.until, most=most):
+def _kept_backwards(log_dir: int, source: Source, most: int, *, lean: bool) -> Iterator[list[bytes]]:
+    since, until = source.sieve.wanted.since, source.sieve.wanted.until
+    for block in walk.backwards(log_dir, source.name, since=since, until=until, most=most, lean=lean):
         yield source.sieve.keep(block)[::-1]
 
 
-def _share(count: int) -> int:
-    return max(_LEAST, min(walk.MOST, BUDGET // max(1, count)))
+def _share(count: int, budget: int) -> tuple[int, bool]:
+    """Bytes of a block, and whether not even a frame may be kept."""
+    each = budget // max(1, count)
+    return max(_LEAST, min(walk.MOST, each)), each < _FRAMES
 
 
 def _ts(record: bytes) -> bytes:

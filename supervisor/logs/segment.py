@@ -74,6 +74,9 @@ class Segment:
         """Offsets at which reading costs nothing that lies before."""
         return (0,)
 
+    def forget(self) -> None:
+        """Let go of what is kept in memory; it is read again when it is needed."""
+
     def close(self) -> None:
         os.close(self._fd)
 
@@ -109,6 +112,9 @@ class Compressed(Segment):
 
     def frames(self) -> Sequence[int]:
         return self._starts
+
+    def forget(self) -> None:
+        self._kept = (-1, b"")
 
     def _frame(self, number: int) -> bytes:
         if self._kept[0] != number:

@@ -1,13 +1,15 @@
 """One folder's records in blocks, forwards or backwards, however large it is.
 
 Laws: a block is whole lines, in the order in which they were written, and blocks come one after the other;
-nothing is read before it is asked for, and no more than about MOST bytes at once. A segment is
+nothing is read before it is asked for, and no more than about `most` bytes at once, or one frame of a compressed segment
+(`lean`: not even that is kept, at the price of decompressing it for each block). A segment is
 held open while it is read, so it may be closed, compressed or dropped meanwhile; what was dropped before
 is passed over. Who walks forwards comes to an exact place, at which a Cursor may go on.
 With a time, segments and blocks that cannot hold it are left out, never a record of it; blocks may begin
 before and end behind it. (The time of a folder's records is taken not to decrease.)
 """
 
+import errno
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
@@ -26,7 +28,14 @@ class Forwards:
     """`mark` and `offset` say up to where it has come; None while nothing has been read."""
 
     def __init__(
-        self, log_dir: int, name: str, *, since: str | None = None, until: str | None = None, most: int = MOST
+        self,
+        log_dir: int,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        most: int = MOST,
+        lean: bool = False,
     ) -> None:
         self.mark: Mark | None = None
         self.offset = 0
@@ -35,6 +44,7 @@ class Forwards:
         self._since = since
         self._until = until
         self._most = most
+        self._lean = lean
         self._size = min(FIRST, most)
         self._done = False
 
@@ -82,7 +92,7 @@ class Forwards:
                 return
             self.mark, self.offset = segment.mark, self._begin(segment, end)
             while self.offset < end and not self._done:
-                block = _ahead(segment, self.offset, end, self._size)
+                block = _ahead(segment, self.offset, end, self._size, lean=self._lean)
                 if not block:
                     return  # it has been cut back
                 self.offset += len(block)
@@ -109,6 +119,7 @@ def backwards(
     until: str | None = None,
     before: tuple[Mark | None, int] | None = None,
     most: int = MOST,
+    lean: bool = False,
 ) -> Iterator[bytes]:
     """The newest block first, lines in it as they were written. What lies behind `before` is left out."""
     if before is not None and before[0] is None:
@@ -126,7 +137,7 @@ def backwards(
                 end = first_at(segment, until, end)
                 begun = end > 0
             while end > 0:
-                block = _behind(segment, end, size)
+                block = _behind(segment, end, size, lean=lean)
                 end -= len(block)
                 size = min(2 * size, most)
                 yield block
@@ -162,36 +173,42 @@ def _whole(segment: Segment) -> int:
     return size if size and segment.pread(1, size - 1) == b"\n" else segments.whole_size(segment, size)
 
 
-def _ahead(segment: Segment, start: int, end: int, size: int) -> bytes:
+def _ahead(segment: Segment, start: int, end: int, size: int, *, lean: bool) -> bytes:
     """A block from `start` on; b"" if there is no whole line."""
     frames = segment.frames()
-    if len(frames) > 1:
+    if len(frames) > 1 and not lean:
         at = bisect_right(frames, start)
         size = (frames[at] if at < len(frames) else end) - start
     while True:
         block = segment.pread(min(size, end - start), start)
         whole = block.rfind(b"\n") + 1
         if whole or len(block) < size:
-            return block if whole == len(block) else block[:whole]
+            break
         size *= 2
+    if lean:
+        segment.forget()
+    return block if whole == len(block) else block[:whole]
 
 
-def _behind(segment: Segment, end: int, size: int) -> bytes:
+def _behind(segment: Segment, end: int, size: int, *, lean: bool) -> bytes:
     """The block before `end`, which is where a line ends."""
     frames = segment.frames()
-    if len(frames) > 1:
+    by_frame = len(frames) > 1 and not lean
+    if by_frame:
         size = end - frames[bisect_left(frames, end) - 1]
     while True:
         start = max(0, end - size)
         block = segment.pread(end - start, start)
         if len(block) < end - start:
-            raise OSError(5, "it became shorter while it was read")
-        if start == 0 or (len(frames) > 1 and start in frames):
-            return block
-        cut = block.find(b"\n") + 1
+            raise OSError(errno.EIO, "it became shorter while it was read")
+        cut = 0 if start == 0 or by_frame else block.find(b"\n") + 1
         if cut < len(block):
-            return block[cut:]
+            break
         size *= 2
+        by_frame = False
+    if lean:
+        segment.forget()
+    return block[cut:] if cut else block
 
 
 def _last_ts(block: bytes) -> bytes:

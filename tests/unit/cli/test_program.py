@@ -11,8 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 
 def program(*argv: str, folder: str, **more: Any) -> subprocess.Popen[bytes]:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "SUPERVISOR_RUNTIME_DIR": folder, **more}
-    # A shell that starts the tests in the background has them ignore SIGINT, and who inherits that is not interrupted.
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "supervisor", *argv]
+    command = [sys.executable, "-m", "supervisor", *argv]
     return subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -185,10 +185,12 @@ def test_a_question_has_the_answer_of_all_records_asked_one_by_one(
 ) -> None:
     with make_rig(segment=layout.segment) as rig, pytest.MonkeyPatch.context() as patch:
         patch.setattr(walk, "FIRST", layout.block)
+        patch.setattr(query, "_LEAST", layout.block)
         expected = [record for record in merged(write(rig, prints, layout.forms)) if plain(record, wanted)]
         asked = query.sources(["a", "b"], wanted)
-        assert flat(query.History(rig.log_dir, asked)) == expected
-        assert flat(query.newest_first(rig.log_dir, asked)) == expected[::-1]
+        for budget in (1, query.BUDGET):
+            assert flat(query.History(rig.log_dir, asked, budget)) == expected
+            assert flat(query.newest_first(rig.log_dir, asked, budget)) == expected[::-1]
         assert flat(query.tail(rig.log_dir, asked, n)) == expected[max(0, len(expected) - n) :]
 
 
