@@ -87,9 +87,16 @@ def test_a_follower_misses_nothing_over_restarts_of_container_and_supervisor(
         running.stop()
         running.start()
         follower.until(lambda records: places(records)[-1] > (3, 40))
+        running.until(lambda: list((running.log_dir / "one").glob("*.zst")), "a compressed segment")
     found = places(follower.records)
-    assert found == places(running.logs("one", "stdout"))[: len(found)]
-    assert len(list((running.log_dir / "one").iterdir())) > 2  # there was rotation
+    assert found == places(asked(running, "one"))[: len(found)]
+    for run in {run for run, _ in found}:
+        seqs = [seq for each, seq in found if each == run]
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+def asked(running: Running, *arguments: str) -> Records:
+    return [json.loads(line) for line in running.done("logs", "--json", *arguments).splitlines()]
 
 
 def test_logs_are_found_by_what_they_hold_with_and_without_a_supervisor(supervise: Supervise) -> None:
@@ -99,10 +106,9 @@ def test_logs_are_found_by_what_they_hold_with_and_without_a_supervisor(supervis
     first = running.logs("one")[0]["ts"]
 
     def found(*arguments: str) -> list[Any]:
-        records = map(json.loads, running.done("logs", "--json", *arguments).splitlines())
-        return [one.get("line") or one["data"]["http"]["status"] for one in records]
+        return [one.get("line") or one["data"]["http"]["status"] for one in asked(running, *arguments)]
 
-    def asked() -> dict[str, list[Any]]:
+    def answers() -> dict[str, list[Any]]:
         return {
             "all": sorted(map(str, found("one"))),
             "stream": found("--stream", "stderr"),
@@ -116,10 +122,10 @@ def test_logs_are_found_by_what_they_hold_with_and_without_a_supervisor(supervis
             "none": found("--run", "2"),
         }
 
-    alive = asked()
+    alive = answers()
     assert alive["all"] == alive["since"] == alive["boot"] == ["200", "500", "oops", "plain"]
     assert (alive["stream"], alive["field"], alive["grep"]) == (["oops"], [500], ["plain"])
     assert (alive["reverse"], alive["until"], alive["none"]) == (["plain", 500, 200], [], [])
     running.stop()
-    assert asked() == alive
+    assert answers() == alive
     assert running.call("logs", "nobody").returncode == 3
