@@ -46,7 +46,7 @@ vm: .venv/dev
 	$(PYTEST) tests/vm
 
 bench: .venv/dev
-	-tests/setup rivals
+	-tests/setup rivals loggers
 	$(BIN)/python -m benchmarks
 
 # Debian keeps ensurepip in a package of its own.

@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import suppress
 
-from benchmarks import compare, imports, launch, machine, report, scale, status
+from benchmarks import compare, imports, launch, logs, machine, report, scale, status
 
 SCALES = (1, 10, 100, 1000)
 
@@ -31,6 +31,8 @@ def main(counts: tuple[int, ...]) -> int:
     peers = compare.everything(counts or compare.COUNTS)
     title("benchmarks.scale: what N default containers cost")
     scales = [scale.shown(count) for count in SCALES]
+    title("benchmarks.logs: lines a second beside other loggers")
+    failed |= logs.main()
     report.write(
         {
             "machine": facts,

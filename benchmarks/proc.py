@@ -30,6 +30,14 @@ def memory(pid: int) -> dict[str, int]:
     return found
 
 
+def peak(pid: int) -> int:
+    """kB of resident memory at most, so far (VmHWM)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return 0
+
+
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
