@@ -32,7 +32,7 @@ from supervisor.config.shapes import (
     table,
     words,
 )
-from supervisor.config.units import account, size_from, user
+from supervisor.config.units import account, rate, size_from, user
 from supervisor.config.values import (
     WrongError,
     env_name,
@@ -67,6 +67,14 @@ OUTPUT: Keys = {
     "format": Key(words("text", "json"), '"json": lines that are JSON objects become the field data'),
     "max_line": Key(
         leaf(size_from(_LINE_MIN), type=["string", "integer"]), "longer lines are split; default 64KiB"
+    ),
+    "on_full": Key(
+        words("block", "drop"),
+        'output that cannot be written waits, or is dropped and counted; default "block"',
+    ),
+    "rate": Key(
+        leaf(rate, type="string", pattern=r"^[0-9]+(\.[0-9]+)?/[smh]$"),
+        'lines beyond this are dropped and counted, like "10000/s"; default no limit',
     ),
 }
 CONTAINER: Keys = {

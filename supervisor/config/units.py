@@ -18,6 +18,7 @@ _SECONDS = {
     "h": Decimal(3600),
     "d": Decimal(86400),
 }
+_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)/([smh])")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 #: A century: longer than any machine runs, short enough for every timer.
 LONGEST = 36500 * 86400.0
@@ -62,6 +63,15 @@ def duration_from(least: float) -> Callable[[object], float]:
         return seconds
 
     return read
+
+
+def rate(value: object) -> float:
+    """So many a second, of `"10000/s"`, `"600/m"` or `"1000/h"`."""
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    count = float(Decimal(match[1]) / Decimal(_SECONDS[match[2]])) if match else 0.0
+    if not count:
+        raise WrongError(f'{show(value)} is not a rate above 0 (write "10000/s", "600/m" or "1000/h")')
+    return count
 
 
 def size(value: object) -> int:

@@ -106,8 +106,12 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Output:
+    """`rate` is lines a second, None for no limit; `on_full` is what becomes of output that cannot be written."""
+
     format: Literal["text", "json"] = "text"
     max_line: int = 64 * KIB
+    on_full: Literal["block", "drop"] = "block"
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,32 @@
 """Output of all containers, from their FIFOs into their stores: one trio task.
 
 Laws:
-* Exactly once, in order, whatever is killed when: see `intent` and `commit`.
+* What one turn of a stream does is `intake`'s; here is whose turn it is.
 * Fair: ready streams take turns, one chunk (at most what a pipe holds) a turn, other tasks in between.
-* Nothing is dropped. When records cannot be written, for whatever reason, output waits in the
-  FIFO (and the service in its write); retried every second. `logs.paused` is recorded once,
-  when the first stream has to wait, `logs.resumed` once, when the last one no longer does.
+* When records cannot be written, for whatever reason, output waits in the FIFO (and the service in its
+  write), or is dropped, as `output.on_full` says; retried every second. `logs.paused` is recorded once, when
+  the first stream cannot be written, `logs.resumed` once, when the last one can again.
 
 FIFOs are watched edge-triggered in an epoll of their own, whose descriptor trio waits for: a
-line that is not finished yet makes no noise, and five thousand streams cost one registration.
+line that is not finished yet makes no noise, and five thousand streams cost one registration. What an edge
+does not tell, `held` does.
 """
 
+import os
 import select
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
 from supervisor.core import spec
 from supervisor.logs import numbers, records
 from supervisor.logs.archive import Archive
-from supervisor.logs.commit import Committer
-from supervisor.logs.fifo import Fifo, Scratch, Tee
+from supervisor.logs.fifo import Fifo, Tee
+from supervisor.logs.held import Held
+from supervisor.logs.intake import Intake
 from supervisor.logs.recorder import Recorder
-from supervisor.logs.stamp import stamp
 
 RETRY = 1.0
 #: Streams tried at each retry; if one succeeds, all are.
@@ -43,28 +46,30 @@ class Capture:
     ) -> None:
         self._archive = archive
         self._run_dir = run_dir
-        self._configure = configure
         self._journal = journal
-        self._scratch = Scratch(tee)
-        self._committer = Committer(archive, run_dir)
+        self._intake = Intake(archive, run_dir, configure, tee, clock=trio.current_time, hear=self._tell)
         self._epoll = select.epoll()
         self._fifos: dict[str, tuple[Fifo, ...]] = {}
         self._by_fd: dict[int, Fifo] = {}
+        self._held = Held()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # in the epoll, as if it were a FIFO
+        self._epoll.register(self._bell, select.EPOLLIN)
         self._ready: deque[Fifo] = deque()
         self._queued: set[Fifo] = set()
         self._listeners: dict[str, Callable[[str, bytes], None]] = {}
         self._paused: dict[Fifo, None] = {}  # in the order in which they are tried again
+        self._stuck = False  # it is on record that something could not be written
 
     def recover(self) -> None:
         """Finish or undo what a killed predecessor was doing. OSError: not now (`run` tries again)."""
-        self._committer.settle()
+        self._intake.committer.settle()
 
     def close(self) -> None:
         for name in tuple(self._fifos):
             self.detach(name)
         self._epoll.close()
-        self._scratch.close()
-        self._committer.close()
+        os.close(self._bell)
+        self._intake.close()
 
     # ── supervise.ports.Output ─────────────────────────────────────────────────────────
 
@@ -106,8 +111,10 @@ class Capture:
             if fifo in self._queued:
                 self._queued.discard(fifo)
                 self._ready.remove(fifo)
-            self._unpause(fifo)
+            self._paused.pop(fifo, None)
+            self._held.release(fifo)
             fifo.close()
+        self._intake.forget(name)
 
     def listen(self, name: str, hear: Callable[[str, bytes], None]) -> None:
         """From now on `hear` gets each stream's name and bytes, once they are on record. It must not raise."""
@@ -121,7 +128,7 @@ class Capture:
 
     def number(self, name: str, through: str) -> numbers.Note:
         """What comes next in each stream; `through` is the newest closed segment. OSError: cannot be said now."""
-        self._committer.settle()
+        self._intake.committer.settle()
         log_dir, fifos = self._archive.log_dir, self._fifos.get(name)
         run = fifos[0].source.run if fifos else numbers.last_run(log_dir, name)
         known = {fifo.source.stream: fifo.seq for fifo in fifos or ()}
@@ -134,9 +141,17 @@ class Capture:
     # ── the task ───────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read)
-            nursery.start_soon(self._retry)
+        with self._held.listening():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read)
+                nursery.start_soon(self._hear)
+                nursery.start_soon(self._retry)
+
+    async def _hear(self) -> None:
+        while True:
+            for fifo in await self._held.grown():
+                self._queue(fifo)
+            os.eventfd_write(self._bell, 1)
 
     async def _read(self) -> None:
         while True:
@@ -145,84 +160,74 @@ class Capture:
             for fd, _ in self._epoll.poll(0, 256):
                 if fd in self._by_fd:
                     self._queue(self._by_fd[fd])
+                elif fd == self._bell:
+                    os.eventfd_read(fd)
             for _ in range(len(self._ready)):
                 if not self._ready:  # detached meanwhile
                     break
                 fifo = self._ready.popleft()
                 self._queued.discard(fifo)
-                if self._try(fifo):
+                moved = self._drop(fifo) if fifo in self._paused else self._try(fifo)
+                if moved or (moved is False and fifo.left and not self._held.hold(fifo, fifo.left)):
                     self._queue(fifo)
+                elif moved is None:
+                    self._held.release(fifo)
                 await trio.lowlevel.checkpoint()
 
     async def _retry(self) -> None:
         while True:
             await trio.sleep(RETRY)
+            if not self._paused and self._intake.owes:
+                with suppress(OSError):
+                    self._intake.pay()
             for fifo in tuple(self._paused)[:PROBES]:
                 if fifo not in self._paused:  # detached meanwhile
                     continue
-                if self._try(fifo) is not None:
+                self._try(fifo)
+                if fifo not in self._paused:
                     for other in (fifo, *self._paused):
                         self._queue(other, even_paused=True)
                     break
                 await trio.lowlevel.checkpoint()
 
     def _queue(self, fifo: Fifo, *, even_paused: bool = False) -> None:
-        if fifo not in self._queued and (even_paused or fifo not in self._paused):
+        waits = fifo in self._paused and not even_paused and not self._intake.drops(fifo.source.container)
+        if fifo not in self._queued and not waits:
             self._queued.add(fifo)
             self._ready.append(fifo)
 
     def _try(self, fifo: Fifo, *, final: bool = False) -> bool | None:
-        """One turn: True if something was recorded, False if there was nothing to, None if it must wait."""
+        """One turn: True if something was taken, False if there was nothing to, None if it must wait."""
         try:
-            moved = self._turn(fifo, final=final)
+            moved = self._intake.take(fifo, final=final)
         except OSError as error:
             self._pause(fifo, error)
-            return None
-        self._unpause(fifo)
+            return self._drop(fifo, final=final)
+        self._paused.pop(fifo, None)
+        if self._stuck and not self._paused:
+            self._stuck = False
+            self._journal.record("info", "logs.resumed")
         return moved
 
-    def _turn(self, fifo: Fifo, *, final: bool) -> bool:
-        self._committer.settle()
-        chunk, full = self._scratch.look(fifo)
-        if not chunk:
-            return False
-        output = self._configure(fifo.source.container)
-        shape = records.Shape(json=output.format == "json", max_line=output.max_line)
-        if fifo.seq is None:
-            self._archive.store(fifo.source.container).place()  # repaired, if need be
-            fifo.seq = numbers.next_seq(self._archive.log_dir, fifo.source)
-        ts = stamp()
-        batch = records.encode(chunk, fifo.source, fifo.seq, ts, shape, final=final)
-        if not batch.consumed and full:
-            if fifo.grow():
-                return True
-            batch = records.encode(chunk, fifo.source, fifo.seq, ts, shape, full=True)
-        if not batch.consumed:
-            return False
-        seq, fifo.seq = fifo.seq, None  # to be looked up again should this fail
-        self._committer.commit(fifo, batch, ts)
-        fifo.seq = seq + batch.count
-        if hear := self._listeners.get(fifo.source.container):
-            hear(fifo.source.stream, chunk[: batch.consumed])
-        return True
+    def _drop(self, fifo: Fifo, *, final: bool = False) -> bool | None:
+        """As `_try`, of what nobody shall wait for."""
+        if not self._intake.drops(fifo.source.container):
+            return None
+        try:
+            return self._intake.drop(fifo, final=final)
+        except OSError:
+            return None
 
     def _pause(self, fifo: Fifo, error: OSError) -> None:
-        first = not self._paused
         self._paused.pop(fifo, None)
         self._paused[fifo] = None
-        if first:
-            source = fifo.source
+        if not self._stuck:
+            self._stuck = True
             self._journal.record(
-                "error",
-                "logs.paused",
-                source.container,
-                source.run,
-                reason=error.strerror or str(error),
-                errno=error.errno or 0,
-            )
+                "error", "logs.paused", fifo.source.container, fifo.source.run,
+                reason=error.strerror or str(error), errno=error.errno or 0,
+            )  # fmt: skip
 
-    def _unpause(self, fifo: Fifo) -> None:
-        if fifo in self._paused:
-            del self._paused[fifo]
-            if not self._paused:
-                self._journal.record("info", "logs.resumed")
+    def _tell(self, source: records.Source, data: bytes) -> None:
+        if hear := self._listeners.get(source.container):
+            hear(source.stream, data)

@@ -26,11 +26,17 @@ LARGEST = 1 << 20
 
 
 class Fifo:
-    """`seq` of the next record; None until it has been looked up in the store."""
+    """`seq` of the next record; None until it has been looked up in the store.
+
+    `left`: bytes that the last look found and that were left there, an unfinished line.
+    `midline`: it begins within a line whose beginning was dropped, and why it was; "" otherwise.
+    """
 
     def __init__(self, run_dir: int, source: Source) -> None:
         self.source = source
         self.seq: int | None = None
+        self.midline = ""
+        self.left = 0
         self.fd = open_fifo(run_dir, source.container, source.stream)
         self.inode = os.fstat(self.fd).st_ino
 
@@ -44,6 +50,11 @@ class Fifo:
         answer = bytearray(4)
         fcntl.ioctl(self.fd, termios.FIONREAD, answer)
         return int(struct.unpack("i", answer)[0])
+
+    def alert(self, *, on: bool) -> None:
+        """Whether each write to it is told by SIGIO."""
+        fcntl.fcntl(self.fd, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(self.fd, fcntl.F_SETFL, os.O_NONBLOCK | (os.O_ASYNC if on else 0))
 
     def grow(self) -> bool:
         """Twice the size, if the kernel grants it."""

@@ -11,6 +11,7 @@ Laws:
 
 import errno
 import os
+import re
 from collections.abc import Generator
 from contextlib import closing
 
@@ -27,9 +28,9 @@ STREAMS = ("stdout", "stderr")
 _MODE = 0o640
 #: Of the note, so that a shorter one leaves nothing of a longer one.
 _SIZE = 512
-_START = b'{"ts":"'
-#: From the start of a line to what `Source.needle` gives.
-_BEFORE = len(_START) + LENGTH
+#: From the start of a record to what `Source.needle` gives, and how long that is at most.
+_HEAD = re.compile(rb'\{"ts":"[^"\n]{%d}","level":"[a-z]{1,16}"' % LENGTH)
+_LONGEST = 100
 _BLOCK = 1 << 20
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -135,25 +136,30 @@ def _search(segment: Segment, needle: bytes, older: bytes, run: int) -> int | No
         block = segment.pread(end - start, start)
         at = len(block)
         while (at := block.rfind(needle, 0, at)) >= 0:
-            if _begins(block, at - _BEFORE):
+            if _is_record(block, at):
                 return _digits(block, at + len(needle)) + 1
-        first = block[_BEFORE : _BEFORE + len(older)]
-        if first == older and _digits(block, _BEFORE + len(older)) < run:
+        first = _HEAD.match(block)
+        if first and block.startswith(older, first.end()) and _digits(block, first.end() + len(older)) < run:
             return 1
         end = start
     return None
 
 
-def _begins(block: bytes, at: int) -> bool:
-    """Whether a line begins there."""
-    return at == 0 or (at > 0 and block[at - 1] == 0x0A)
+def _is_record(block: bytes, at: int) -> bool:
+    """Whether all from the start of a line to there is a record's head."""
+    start = max(0, at - _LONGEST)
+    newline = block.rfind(b"\n", start, at)
+    if newline < 0 and start:
+        return False
+    return _HEAD.fullmatch(block, newline + 1, at) is not None
 
 
 def _run(line: bytes, name: str) -> int:
-    head = Source(name, 0, "").needle().partition(b',"run":')[0] + b',"run":'
-    if not line.startswith(head, _BEFORE):
+    head = _HEAD.match(line)
+    middle = Source(name, 0, "").needle().partition(b',"run":')[0] + b',"run":'
+    if head is None or not line.startswith(middle, head.end()):
         return 0
-    return _digits(line, _BEFORE + len(head))
+    return _digits(line, head.end() + len(middle))
 
 
 def _digits(text: bytes, at: int) -> int:

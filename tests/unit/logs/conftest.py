@@ -74,6 +74,7 @@ class Rig:
                 os.mkfifo(path)
                 self.ends[name, stream] = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         os.mkdir(f"{self.root}/log/supervisor")
+        os.mkdir(f"{self.root}/run/daemon")
         self.run_dir = os.open(f"{self.root}/run", os.O_RDONLY | os.O_DIRECTORY)
         self.log_dir = os.open(f"{self.root}/log", os.O_RDONLY | os.O_DIRECTORY)
 

@@ -101,6 +101,28 @@ def test_a_line_as_long_as_max_line_is_not_split_by_the_pipe(rig: Rig) -> None:
     assert (record["line"], "partial" in record) == (line.decode(), False)
 
 
+def test_a_write_larger_than_the_pipe_gets_through_behind_an_unfinished_line(rig: Rig) -> None:
+    data = b"".join(b"%06d of a line that no page ends with\n" % n for n in range(6_000))
+
+    def print_all() -> None:
+        end = os.open(f"{rig.root}/run/containers/a/stdout", os.O_WRONLY)
+        written = 0
+        while written < len(data):
+            written += os.write(end, data[written : written + 200_000])
+
+    async def work(capture: Capture, archive: Archive) -> None:
+        capture.attach("a", 1)
+        rig.feed(b"before")
+        await trio.testing.wait_all_tasks_blocked()
+        children.append(rig.in_child(print_all))
+        await rig.until(archive, lambda: bool(rig.records()) and rig.records()[-1]["line"][:6] == "005999")
+
+    children: list[int] = []
+    rig.live(work)
+    assert os.waitpid(children[0], 0)[1] == 0
+    assert rig.printed() == b"before" + data
+
+
 def test_a_line_without_end_does_not_stop_the_service(rig: Rig) -> None:
     rig.output = spec.Output(max_line=1 << 30)
     total = 3 << 20
