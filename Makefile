@@ -33,7 +33,7 @@ unit: .venv/dev
 # The unit tests with thousands of examples each, new ones at every run; every fault of a launch, and
 # two hundred rounds of SIGKILL for the supervisor's own parts, and half an hour of everything at once (as root).
 long: .venv/dev
-	HYPOTHESIS_PROFILE=long $(PYTEST) tests/unit
+	HYPOTHESIS_PROFILE=long FAULTS=every $(PYTEST) tests/unit
 	FAULTS=every $(PYTEST) tests/kernel/test_fail_closed.py --capture=no
 	CHAOS_ROUNDS=200 $(PYTEST) tests/kernel/test_chaos.py --capture=no
 	FAULTS=long $(PYTEST) tests/kernel/test_faults_*.py

@@ -13,8 +13,9 @@ Laws:
 * The level of output is "info" on both streams: stderr is where programs put progress as well
   as errors, and the stream says which it was. Only `data` may say another one, and its time and message (see `inner`).
 
-Speed: a list of msgspec structs and one `encode_lines` gave 3.3 M lines/s of 100 bytes; joining
-prefixes by hand 2.3 to 2.9 M, and less when lines hold backslashes.
+Speed: whole lines of plain text go through one bytes format, whose places are the numbers; anything else through a
+list of msgspec structs and one `encode_lines`, which takes two and a half times as long. Joining prefixes by hand is no
+faster than that.
 """
 
 import binascii
@@ -28,6 +29,9 @@ from supervisor.logs.limit import Loss
 
 #: Records in one batch. Empty lines are the worst case: 130 bytes of record for one printed.
 MOST_RECORDS = 16_384
+
+#: Escapes that are no control characters' (RFC 8259); the backslash comes first.
+_ESCAPES = ((b"\\", b"\\\\"), (b'"', b'\\"'))
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -121,6 +125,10 @@ def encode(
     """Records of the lines at the start of `chunk`, numbered from `seq` on."""
     limit = max(1, shape.max_line)
     end = chunk.rfind(b"\n") + 1
+    if end and _all_short(chunk, limit) and not shape.json and not (final and end < len(chunk)):
+        plain = _plain(chunk[: end - 1], source, seq, ts)
+        if plain is not None:
+            return Batch(plain[0], plain[1], end)
     if chunk.count(b"\n") > MOST_RECORDS:
         end = len(chunk) - len(chunk.split(b"\n", MOST_RECORDS)[-1])
         rest = b""
@@ -150,6 +158,40 @@ def encode(
         as_json = shape.json and not partial and len(piece) == len(rest)
         records.append(_record(piece, (ts, *head, seq + len(records)), partial=partial, as_json=as_json))
     return Batch(_encoder.encode_lines(records), len(records), consumed)
+
+
+def _all_short(chunk: bytes, limit: int) -> bool:
+    """Whether it is plain that no line is longer than `limit`: a newline is in every piece of half of that."""
+    if len(chunk) <= limit:
+        return True
+    step = max(1, limit // 2)
+    return all(chunk.find(b"\n", at, at + step) >= 0 for at in range(0, len(chunk) - step, step)) and (
+        chunk.find(b"\n", len(chunk) - step) >= 0
+    )
+
+
+def _plain(lines: bytes, source: Source, seq: int, ts: str) -> tuple[bytes, int] | None:
+    """The records of whole lines of UTF-8 without control characters, as one format for all of their numbers.
+
+    None where that cannot be said of them: the whole as one JSON string tells, by its length, how many
+    characters must be written as escapes; if not each is a newline, the format has fewer places than there are numbers.
+    """
+    try:
+        text = lines.decode()
+    except UnicodeDecodeError:
+        return None
+    for byte, escape in _ESCAPES:
+        if byte in lines:
+            lines = lines.replace(byte, escape)
+    count = len(_encoder.encode(text)) - len(b'""') - len(lines) + 1
+    if not 0 < count <= MOST_RECORDS:
+        return None
+    head = b'{"ts":"%b","level":"info"%b%%d,"line":"' % (ts.encode(), source.needle())
+    form = head + lines.replace(b"%", b"%%").replace(b"\n", b'"}\n' + head) + b'"}\n'
+    try:
+        return form % tuple(range(seq, seq + count)), count
+    except TypeError:
+        return None
 
 
 def _short_lines(whole: bytes, limit: int) -> list[str] | None:

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,19 @@ def test_any_bytes_in_any_chunks_come_back_whole(
         got += b"".join(map(raw, found))
         pending, seq = pending[batch.consumed :], seq + batch.count
     assert got == data + (b"" if data.endswith(b"\n") or not data else b"\n")
+
+
+@given(
+    st.lists(
+        st.one_of(lumps, st.sampled_from([b"%d", b"%%", b"100 %", b"\\u000a", b"\\", b'"'])), max_size=12
+    ).map(b"".join)
+)
+def test_a_record_is_spelled_alike_whatever_way_it_was_made(data: bytes) -> None:
+    batch = encode(data, SOURCE, 9, TS, Shape(), final=True)
+    found = parsed(batch.data)
+    assert b"".join(map(raw, found)) == data + (b"" if data.endswith(b"\n") or not data else b"\n")
+    assert batch.data == b"".join(msgspec.json.encode(each) + b"\n" for each in found)
+    assert [each["seq"] for each in found] == list(range(9, 9 + batch.count))
 
 
 @given(output, st.integers(1, 50))
