@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.kernel
 class Receiver(http.server.ThreadingHTTPServer):
     """Keeps the records that it is sent, and the headers they came with."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Keeping)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Keeping)
         self.records: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
 
@@ -49,14 +50,20 @@ class _Keeping(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
+@contextlib.contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    with Receiver(port) as made:
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
         yield made
         made.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
 
 
 def test_lines_and_events_arrive_and_a_reload_ends_it(
@@ -156,3 +163,31 @@ def test_records_of_before_a_crash_are_shipped_after_it(supervise: Supervise, re
 
     until(lambda: len(by_id()) == 3000, "all lines")
     assert by_id() == {f"web/1/stdout/{number + 1}": str(number) for number in range(3000)}
+
+
+def test_what_retention_removes_while_a_receiver_is_away_is_counted_to_the_line(supervise: Supervise) -> None:
+    port, count = free_port(), 20_000
+    sink = {
+        "type": "http",
+        "url": f"http://127.0.0.1:{port}/",
+        "linger": "10ms",
+        "events": [],
+        "backoff": {"max": "500ms"},
+    }
+    script = f"for part in 1 2 3 4; do seq {count // 4}; sleep 0.1; done"
+    running = supervise.prepare({"web": shell(script)}, settings={"ship": {"here": sink}})
+    file = running.configs / "all.toml"
+    logs = '"logs" = { "segment" = "64KiB", "keep" = "64KiB", "compress" = "none", '
+    file.write_text(file.read_text().replace('"logs" = { ', logs))
+    running.start()
+    running.state("web", "exited")
+    running.event("ship.failed", sink="here")
+    running.event("logs.removed", "web")
+    with receiving(port) as receiver:
+        until(lambda: any(one["seq"] == count for one in receiver.records), "the last line")
+        dropped = running.event("ship.dropped", "web", sink="here", at_least=False)["lines"]
+        assert dropped > 0
+        got = {one["seq"] for one in receiver.records}
+        assert (
+            len(got) + dropped == count - min(got) + 1
+        )  # what was gone before it was first read is nobody's
