@@ -54,7 +54,11 @@ class Soak(Chaos):
                 file.write(bytes(1 << 20))
 
     def _kill_holder(self) -> None:
-        os.kill(holder(self.running), signal.SIGKILL)
+        """Alone: with all three dead at once, nobody would have open what an ending container leaves in its pipe."""
+        old = holder(self.running)
+        os.kill(old, signal.SIGKILL)
+        self.running.until(lambda: holder(self.running) != old, "another holder")
+        self._sleep(0.5)
 
     def pulse(self) -> str:
         """Everything that must hold at any time; what there is to tell."""

@@ -17,7 +17,8 @@ from typing import Any
 from supervisor.api.call import Call
 from supervisor.errors import RequestError
 from tests.support.killing import alive, daemon, kill_helper
-from tests.support.running import Record, Running, shell, table
+from tests.support.numbers import Counting, records
+from tests.support.running import Running, shell, table
 
 #: Numbers for ever, in bursts, on both streams; ends well when it is asked to.
 FLOOD = """
@@ -182,16 +183,16 @@ class Chaos:
 
     def check_lines(self, name: str) -> None:
         """Each number once and in order, in every run and stream."""
-        for stream in ("stdout", "stderr"):
-            runs: dict[int, list[Record]] = {}
-            for one in self.running.logs(name, stream):
-                runs.setdefault(one["run"], []).append(one)
-            assert list(runs) == sorted(runs), f"{name}: runs are mixed up: {list(runs)}"
-            for run, found in runs.items():
-                numbers = list(range(1, len(found) + 1))
-                assert [one["seq"] for one in found] == numbers, f"{name} run {run}: seq"
-                lines = [one["line"] for one in found]
-                assert lines == list(map(str, numbers)), f"{name} run {run}: {odd(lines)}"
+
+        def read() -> Counting | None:
+            counting = Counting(name)
+            with suppress(FileNotFoundError):
+                for one in records(self.running.log_dir / name):
+                    counting.take(one)
+                return counting
+            return None
+
+        self.running.until(read, f"the segments of {name}")
 
     def check_ends(self, name: str) -> None:
         """Each run ended once, as it said it would."""
@@ -201,6 +202,7 @@ class Chaos:
         last = self.running.of(name)["run"]
         for one in ends:
             if one["reason"] in {"exit", "signal"}:
+                assert one["run"] in said, f"{name}: {one}, and said nothing\n{self.running.report()}"
                 wanted = said[one["run"]]
                 code, number = (wanted, None) if wanted < 200 else (None, wanted - 199)
                 assert (one["code"], one["signal"]) == (code, number), f"{name}: {one}, said {wanted}"
@@ -224,12 +226,6 @@ class Chaos:
     def _descriptors(self) -> int:
         assert self.running.process
         return len(os.listdir(f"/proc/{self.running.process.pid}/fd"))
-
-
-def odd(lines: list[str]) -> str:
-    """Where numbers stop being in order."""
-    at = next((n for n, line in enumerate(lines) if line != str(n + 1)), len(lines))
-    return f"{len(lines)} lines, around {lines[max(0, at - 3) : at + 3]}"
 
 
 def write(running: Running, containers: Mapping[str, Mapping[str, Any]]) -> None:
