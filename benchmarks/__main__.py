@@ -18,32 +18,31 @@ def title(text: str) -> None:
 
 
 def main(counts: tuple[int, ...]) -> int:
-    facts = machine.facts()
+    """What has been found is written after each part, so that a run may be ended early."""
+    results: report.Results = {"machine": machine.facts(), "versions": machine.versions()}
     title("benchmarks.imports: what root's process has imported")
     failed = imports.main()
     with suppress(OSError):
         os.nice(-20)
     title("benchmarks.status: supervisor status with 50 containers")
-    statuses = status.measured()
+    results["status"] = status.measured()
     title("benchmarks.launch: the cycle of /bin/true beside crun's")
-    launches = launch.measured()
+    results["launch"] = launch.measured()
     title("benchmarks.compare: beside other supervisors and runtimes")
-    peers = compare.everything(counts or compare.COUNTS)
+    results["peers"] = []
+    for one in compare.everything(counts or compare.COUNTS):
+        results["peers"].append(one)
+        report.write(results)
     title("benchmarks.scale: what N default containers cost")
-    scales = [scale.shown(count) for count in SCALES]
+    results["scale"], whole = [], True
+    for count in SCALES:
+        found = scale.shown(count)
+        results["scale"].append(found._asdict())
+        report.write(results)
+        whole &= scale.whole(found)
     title("benchmarks.logs: lines a second beside other loggers")
     failed |= logs.main()
-    report.write(
-        {
-            "machine": facts,
-            "versions": machine.versions(),
-            "status": statuses,
-            "launch": launches,
-            "peers": peers,
-            "scale": [one._asdict() for one in scales],
-        }
-    )
-    sound = launch.kept(launches) and not peers[0]["why"] and all(map(scale.whole, scales))
+    sound = whole and launch.kept(results["launch"]) and not results["peers"][0]["why"]
     return failed | int(not sound)
 
 

@@ -38,7 +38,7 @@ class Peer(Protocol):
     name: str
 
     def begin(self, place: Place, count: int) -> None:
-        """Start it; it starts the services. Raises AbsentError."""
+        """Start it; it starts the services. Raises AbsentError, or CalledProcessError and then nothing of it runs."""
 
     def services(self) -> list[int]: ...
 
@@ -208,7 +208,11 @@ class Ours:
         tables = _TABLES.format(root=f"{place.folder}/root", told=told, count=count)
         self._held = instance(tables, started=False)
         self.one = self._held.__enter__()
-        self.one.start()
+        try:
+            self.one.start()
+        except subprocess.CalledProcessError:
+            self._held.__exit__(None, None, None)
+            raise
 
     def services(self) -> list[int]:
         return [one["pid"] for one in self.one.containers() if one["pid"]]

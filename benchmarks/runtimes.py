@@ -21,6 +21,7 @@ class _Oci:
     """`NAME run --detach` of the same confinement as ours, one after the other in AT_ONCE threads."""
 
     name = ""
+    options: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.place: Place
@@ -36,7 +37,11 @@ class _Oci:
         os.makedirs(bundle)
         with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
             json.dump(_specification(place), file)
-        self._each("run", "--detach", "--bundle", bundle)
+        try:
+            self._each("run", "--detach", *self.options, "--bundle", bundle)
+        except subprocess.CalledProcessError:
+            self.end()
+            raise
 
     def _each(self, *words: str) -> None:
         command = [self.name, "--root", f"{self.place.folder}/state", *words, "{}"]
@@ -78,6 +83,9 @@ class Crun(_Oci):
 
 class Runc(_Oci):
     name = "runc"
+    options = (
+        "--no-new-keyring",
+    )  # it makes one as the container's root, who may have 200 (kernel.keys.maxkeys)
 
 
 class Bwrap:
