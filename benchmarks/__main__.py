@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import suppress
 
-from benchmarks import compare, imports, launch, logs, machine, report, scale, status
+from benchmarks import compare, imports, launch, logs, machine, query, report, scale, status
 
 SCALES = (1, 10, 100, 1000)
 
@@ -42,6 +42,8 @@ def main(counts: tuple[int, ...]) -> int:
         whole &= scale.whole(found)
     title("benchmarks.logs: lines a second beside other loggers")
     failed |= logs.main()
+    title("benchmarks.query: finding records in ten gigabytes")
+    failed |= query.main()
     sound = whole and launch.kept(results["launch"]) and not results["peers"][0]["why"]
     return failed | int(not sound)
 
