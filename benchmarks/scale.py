@@ -6,6 +6,7 @@ state, both halves killed and started again, stopped, and looked for what is lef
 """
 
 import os
+import stat
 import statistics
 import sys
 import time
@@ -98,7 +99,7 @@ def leftovers(one: Instance, pids: list[int]) -> dict[str, int]:
     """What should not be there any more: processes, cgroups in any hierarchy, mounts, FIFOs and sockets."""
     with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
         mounts = [line.split() for line in file]
-    files = [name for _, _, names in os.walk(one.runtime_dir) for name in names]
+    files = [os.lstat(f"{top}/{name}") for top, _, names in os.walk(one.runtime_dir) for name in names]
     return {
         "processes": sum(proc.alive(pid) for pid in pids),
         "cgroups": sum(
@@ -107,7 +108,7 @@ def leftovers(one: Instance, pids: list[int]) -> dict[str, int]:
             if kind in {"cgroup", "cgroup2"}
         ),
         "mounts": sum(one.runtime_dir in line[1] or one.folder in line[1] for line in mounts),
-        "FIFOs and sockets": sum(not name.endswith(".json") and name != "lock" for name in files),
+        "FIFOs and sockets": sum(stat.S_ISFIFO(one.st_mode) or stat.S_ISSOCK(one.st_mode) for one in files),
     }
 
 
