@@ -63,6 +63,7 @@ class Opened(NamedTuple):
     operators: Operators
     helper: socket.socket
     ready: int
+    root: int  # the helper's PID
 
 
 def main() -> int:
@@ -96,9 +97,15 @@ def _open(configuration: Configuration, helper: int, ready: int) -> Opened:
         ledger=os.open("daemon", folder | os.O_NOFOLLOW, dir_fd=run),
         api=server.bind(settings.runtime_dir, operators.mode, operators.gid),
         operators=operators,
-        helper=socket.socket(fileno=helper),
+        helper=(link := socket.socket(fileno=helper)),
         ready=ready,
+        root=_maker(link),
     )
+
+
+def _maker(link: socket.socket) -> int:
+    """Whose half of the pair the other is, also when it is dead by now and our parent another (SO_PEERCRED, unix(7))."""
+    return int.from_bytes(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
 
 
 class _Daemon:
@@ -178,7 +185,7 @@ class _Daemon:
 
     def _record_start(self) -> None:
         self.journal.record(
-            "info", "supervisor.started", version=__version__, pid=os.getppid(),
+            "info", "supervisor.started", version=__version__, pid=self.opened.root,
             containers=len(self.specs), runtime_dir=self.configuration.settings.runtime_dir,
         )  # fmt: skip
         if self.adopted:
@@ -189,7 +196,7 @@ class _Daemon:
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         settings = self.configuration.settings
         self.info = Info(
-            version=__version__, runtime_dir=settings.runtime_dir, log_dir=settings.logs.dir, pid=os.getppid(),
+            version=__version__, runtime_dir=settings.runtime_dir, log_dir=settings.logs.dir, pid=self.opened.root,
             started_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             log_id="{0.st_dev}:{0.st_ino}".format(os.fstat(self.archive.log_dir)),
         )  # fmt: skip
