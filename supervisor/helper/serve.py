@@ -196,7 +196,8 @@ class Helper:
                 if not cell.init:  # reaped already, before the last word of its launch was read
                     cell.end()
         elif cell.phase == policy.LIVE and cell.init:
-            self._forget(cell.init_pidfd)  # adopted: not our child, so its pidfd told us
+            self._forget(cell.init_pidfd)  # adopted: no child of ours perhaps, so its pidfd told us
+            self.inits.pop(cell.init, None)
             cell.vanished()
         self._watch(cell)
 
@@ -227,6 +228,7 @@ class Helper:
             self.table.take_in(name)
         for cell in list(self.cells.values()):
             if cell.adopt() and cell.phase == policy.LIVE:
+                self.inits[cell.init] = cell
                 self._await(cell, cell.init_pidfd, select.POLLIN)
             self._watch(cell)
             self.adopted = self.adopted or cell.phase != policy.IDLE
