@@ -179,7 +179,9 @@ class Chaos:
         for name in ("mortal1", "mortal2"):
             self.check_ends(name)
         assert running.of("flood1")["exit"]["code"] == 0
-        assert not running.events("container.launch_failed"), running.report()
+        # One that is stopped in the middle of its launch has failed it, as asked.
+        failed = [one for one in running.events("container.launch_failed") if one["decision"] != "as asked"]
+        assert not failed, f"{failed}\n{running.report()}"
         assert not running.events("supervisor.bug"), running.report()
         self.check_leaks()
 
