@@ -174,6 +174,7 @@ class Helper:
             return
         cell = self.inits.pop(pid, None)
         if cell:
+            self._forget(cell.init_pidfd)  # waited for where it was adopted; it is closed at the end
             cell.reaped(status)
             self._watch(cell)
             return
