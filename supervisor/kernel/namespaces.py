@@ -2,9 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from supervisor.errors import KernelError
 from supervisor.kernel import libc, process
@@ -40,50 +38,6 @@ def flags_of(names: tuple[str, ...]) -> int:
 def clone_flag(names: tuple[str, ...]) -> int:
     """What of `names` a process must be born into: unshared, "pid" would hold for its children only."""
     return FLAGS["pid"] if "pid" in names else 0
-
-
-class Born(NamedTuple):
-    """A process that was born into a new namespace and holds it, until `let_go` or its maker's death. A byte can
-    be read from `ready` once it has arranged it; its end without one says that it could not.
-    """
-
-    name: str
-    pid: int
-    pidfd: int
-    ready: int
-    hold: int
-
-    def open(self) -> int:
-        """The namespace's descriptor, which keeps it from then on."""
-        return os.open(f"/proc/{self.pid}/ns/{self.name}", os.O_RDONLY | os.O_CLOEXEC)
-
-    def let_go(self) -> None:
-        """It is still to be waited for."""
-        os.kill(self.pid, signal.SIGKILL)  # our child, and nobody waited for it yet
-        for descriptor in self[2:]:
-            with suppress(OSError):
-                os.close(descriptor)
-
-
-def bear(name: str, arrange: Callable[[], None]) -> Born:
-    """Raises KernelError or OSError, and then nobody is there."""
-    ready, tell = os.pipe2(os.O_CLOEXEC)
-    wait, hold = os.pipe2(os.O_CLOEXEC)
-    pid = -1
-    try:
-        pid, pidfd = libc.clone3(FLAGS[name])
-        if pid == 0:
-            try:
-                os.close(hold)
-                arrange()
-                os.write(tell, b"x")
-                os.read(wait, 1)
-            finally:
-                os._exit(0)
-        return Born(name, pid, pidfd, ready, hold)
-    finally:
-        for descriptor in (tell, wait, *((ready, hold) if pid < 0 else ())):
-            os.close(descriptor)
 
 
 def make_user(first: int, count: int) -> int:

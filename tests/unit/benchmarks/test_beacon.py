@@ -8,19 +8,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import beacon
-from tests.support.provide import setup
+from tests.support.assembling import TOOLS, assembled
 
-SOURCES = Path(beacon.__file__).parent
-TOOLS = {"x86_64": "x86_64-linux-gnu-", "aarch64": "aarch64-linux-gnu-"}
+SOURCE = Path(beacon.__file__).parent / "beacon"
 
 
 @pytest.mark.parametrize("machine", TOOLS)
 def test_its_code_is_its_source_assembled(machine: str, tmp_path: Path) -> None:
-    setup("assemblers")
-    made, code = tmp_path / "beacon.o", tmp_path / "beacon"
-    subprocess.run([f"{TOOLS[machine]}as", "-o", made, SOURCES / f"beacon_{machine}.S"], check=True)
-    subprocess.run([f"{TOOLS[machine]}objcopy", "-O", "binary", "-j", ".text", made, code], check=True)
-    assert beacon.CODE[machine] == code.read_bytes()
+    assert beacon.CODE[machine] == assembled(SOURCE, machine, tmp_path)
 
 
 @pytest.mark.parametrize("named", [True, False])

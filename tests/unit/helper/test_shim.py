@@ -2,26 +2,20 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from supervisor.helper import shim
-from tests.support.provide import setup
+from tests.support.assembling import TOOLS, assembled
 
-SOURCES = Path(shim.__file__).parent
-TOOLS = {"x86_64": "x86_64-linux-gnu-", "aarch64": "aarch64-linux-gnu-"}
+SOURCE = Path(shim.__file__).parent / "shim"
 
 
 @pytest.mark.parametrize("machine", TOOLS)
 def test_its_code_is_its_source_assembled(machine: str, tmp_path: Path) -> None:
-    setup("assemblers")
-    made, code = tmp_path / "shim.o", tmp_path / "shim"
-    subprocess.run([f"{TOOLS[machine]}as", "-o", made, SOURCES / f"shim_{machine}.S"], check=True)
-    subprocess.run([f"{TOOLS[machine]}objcopy", "-O", "binary", "-j", ".text", made, code], check=True)
-    assert shim.PROGRAMS[machine] == code.read_bytes()
+    assert shim.PROGRAMS[machine] == assembled(SOURCE, machine, tmp_path)
 
 
 Waited = Callable[..., tuple[int, bytes]]
