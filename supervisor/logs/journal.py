@@ -2,6 +2,7 @@
 
 Laws:
 * Keys come in the order ts, level, event, container, run, then the fields as given.
+* A record is written before `record` returns, or, of those made `together`, with the others: one write for all of them.
 * A record that cannot be written never raises. It waits, at most `KEPT` of them do; the oldest
   beyond that are dropped and counted, and the count is recorded (`logs.dropped`) once there is
   room again.
@@ -9,22 +10,27 @@ Laws:
   stored. A terminal that is gone is not written to again.
 """
 
+import logging
 import os
 import select
+import stat
 from collections import deque
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import msgspec
-import structlog
 
 from supervisor.core.events import Json
 from supervisor.logs import terminal
 from supervisor.logs.stamp import stamp
 from supervisor.logs.store import Store
+from supervisor.logs.without import without
+
+with without("rich"):  # it shows tracebacks with it, which takes four megabytes of whoever has imported it
+    import structlog
 
 KEPT = 1000
-_FIRST = ("ts", "level", "event", "container", "run")
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical"})
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
@@ -35,15 +41,16 @@ class Journal:
 
     def __init__(self, store: Store, stream: TextIO | None) -> None:
         self._store = store
-        self._screen = Screen(stream) if stream is not None else None
+        self._screen = Screen(stream) if stream is not None and not _nobody(stream) else None
         self._waiting: deque[tuple[str, bytes]] = deque()
+        self._together = 0
         self.dropped = 0
+        # Bound once: a logger that is not is made anew for each record.
         self._log = structlog.wrap_logger(
             self,
-            processors=[_ordered, self._show, _encoded],
-            wrapper_class=structlog.BoundLogger,
-            cache_logger_on_first_use=True,
-        )
+            processors=[_ordered, self._rendered],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        ).bind()
 
     def record(
         self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
@@ -51,40 +58,69 @@ class Journal:
         method = level if level in _LEVELS else "info"
         getattr(self._log, method)(event, container=container, run=run, **fields)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is recorded within is written at its end. Nothing in it may wait for another task."""
+        self._together += 1
+        try:
+            yield
+        finally:
+            self._together -= 1
+            self._settle()
+
     def flush(self) -> bool:
         """Write what waits; False if it still has to."""
+        if len(self._waiting) > 1:
+            self._write_all()
         while self._waiting:
-            ts, batch = self._waiting[0]
-            try:
-                self._store.write(batch, ts)
-            except OSError:
+            ts, line = self._waiting[0]
+            if not self._write(line, ts):
                 return False
             self._waiting.popleft()
         if self.dropped:
             ts, count = stamp(), self.dropped
             entry = {"ts": ts, "level": "warning", "event": "logs.dropped", "count": count}
-            try:
-                self._store.write(_encoder.encode(entry) + b"\n", ts)
-            except OSError:
+            if not self._write(_encoder.encode(entry) + b"\n", ts):
                 return False
             self.dropped = 0
         return True
 
-    # ── structlog's end of the chain: a logger has a method a level ────────────────────
+    def _write_all(self) -> None:
+        """In one write; where there is no room for that, there may be for some of it."""
+        if self._write(b"".join(line for _, line in self._waiting), self._waiting[0][0]):
+            self._waiting.clear()
 
-    def msg(self, *, ts: str, batch: bytes) -> None:
-        self._waiting.append((ts, batch))
+    def _write(self, batch: bytes, ts: str) -> bool:
+        try:
+            self._store.write(batch, ts)
+        except OSError:
+            return False
+        return True
+
+    def _settle(self) -> None:
+        if self._together or not self._waiting:
+            return
         self.flush()
         while len(self._waiting) > KEPT:
             self._waiting.popleft()
             self.dropped += 1
 
+    # ── structlog's end of the chain: a logger has a method a level ────────────────────
+
+    def msg(self, ts: str, line: bytes) -> None:
+        self._waiting.append((ts, line))
+        self._settle()
+
     debug = info = warning = error = critical = msg
 
-    def _show(self, _logger: object, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    def _rendered(
+        self, _logger: object, _method: str, entry: MutableMapping[str, Any]
+    ) -> tuple[tuple[str, bytes], dict[str, Any]]:
+        """As `msg` gets it."""
+        line = _encoder.encode(entry)
         if self._screen is not None:
-            self._screen.show(entry)
-        return entry
+            self._screen.show(entry, line)
+        return (entry["ts"], line + b"\n"), {}
 
 
 class Screen:
@@ -96,13 +132,13 @@ class Screen:
         plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
         self._colour = self._people and not plain
 
-    def show(self, entry: Mapping[str, Any]) -> None:
+    def show(self, entry: Mapping[str, Any], line: bytes) -> None:
+        """`line` is the entry as it is stored."""
         if self._stream is None:
             return
         if not self._has_room():
             return  # it is on record; a terminal stopped with ^S does not stop the supervisor
-        people = self._people
-        text = terminal.line(entry, colour=self._colour) if people else _encoder.encode(entry).decode()
+        text = terminal.line(entry, colour=self._colour) if self._people else line.decode()
         if text is None:
             return
         try:
@@ -122,15 +158,23 @@ class Screen:
             return True
 
 
+def _nobody(stream: TextIO) -> bool:
+    """Whether it is /dev/null, where nobody looks."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # not a file
+        return False
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3)
+
+
 def _ordered(_logger: object, method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    entry["ts"] = stamp()
-    entry["level"] = method
-    head = {key: entry[key] for key in _FIRST if entry.get(key) is not None}
-    return head | {key: value for key, value in entry.items() if key not in _FIRST}
-
-
-def _encoded(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {"ts": entry["ts"], "batch": _encoder.encode(entry) + b"\n"}
+    ordered = {"ts": stamp(), "level": method, "event": entry.pop("event")}
+    for key in ("container", "run"):
+        value = entry.pop(key, None)
+        if value is not None:
+            ordered[key] = value
+    ordered.update(entry)
+    return ordered
 
 
 def open_journal(store: Store, stream: TextIO | None = None) -> Journal:

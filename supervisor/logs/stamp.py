@@ -8,6 +8,7 @@ to rsync and scp. The name is as long as the instant and sorts the same way.
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -29,8 +30,17 @@ LENGTH = len("2026-11-23T12:34:56.789012Z")
 
 def stamp(instant: float | None = None) -> str:
     """`ts` of an instant in seconds since the epoch; without one, of now."""
-    moment = datetime.fromtimestamp(time.time() if instant is None else instant, UTC)
+    if instant is None:
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        return f"{_second(seconds)}.{nanoseconds // 1000:06}Z"
+    moment = datetime.fromtimestamp(instant, UTC)
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    """Most records are of the second of the one before."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 def instant(ts: str) -> float:
