@@ -184,7 +184,7 @@ _TABLES = """
 [defaults]
 rootfs = "{root}"
 command = ["/bin/beacon", "/told/beacon"]
-restart = {{ policy = "always", backoff = {{ initial = "1ms", factor = 1, max = "1ms" }} }}
+restart = {{ policy = "always", backoff = {{ initial = "0s" }} }}
 [[defaults.mounts]]
 type = "bind"
 source = "{told}"

@@ -11,6 +11,7 @@ _policy = choice(*_POLICIES)
 #: The schema of a duration; the words are those of SPEC.
 DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"}
 
+#: Of attempts that must not follow each other at once.
 BACKOFF: Keys = {
     "initial": Key(leaf(duration_from(0.001), **DURATION), "delay before the first restart; default 100ms"),
     "factor": Key(
@@ -23,6 +24,14 @@ BACKOFF: Keys = {
         "random share added or taken off; default 0.1",
     ),
 }
+#: Restarts are held by supervisor.restarts_per_second, whatever their delay.
+_BACKOFF: Keys = {
+    **BACKOFF,
+    "initial": Key(
+        leaf(duration, **DURATION), 'delay before the first restart, "0s": all are at once; default 100ms'
+    ),
+    "max": Key(leaf(duration, **DURATION), "longest delay; default 30s"),
+}
 LIMIT: Keys = {
     "failures": Key(leaf(whole(1, 1_000_000), type="integer", minimum=1), "more failures than this …"),
     "within": Key(leaf(duration_from(0.001), **DURATION), "… in this time, and the container is given up"),
@@ -33,7 +42,7 @@ RESTART: Keys = {
         list_of(leaf(whole(0, 255), type="integer", minimum=0, maximum=255)),
         "exit codes that are not failures",
     ),
-    "backoff": Key(table(BACKOFF), "delays between restarts"),
+    "backoff": Key(table(_BACKOFF), "delays between restarts"),
     "reset_after": Key(leaf(duration, **DURATION), "a run that lasted this long clears the failure history"),
     "limit": Key(table(LIMIT), "when to give up; absent: never"),
 }

@@ -55,6 +55,7 @@ class Link:
 
     def __init__(self, helper: socket.socket, run_dir: int, *, keep: bool = True) -> None:
         helper.setblocking(False)
+        self._helper = helper
         self._socket = trio.socket.from_stdlib_socket(helper)
         self._run_dir = run_dir
         self._keep = keep
@@ -78,6 +79,17 @@ class Link:
         for one in self._alive.values():
             process.close(one.pidfd)
         self._alive = {}
+
+    def launch_now(self, name: str, run: int) -> bool:
+        """Whether it could be asked for without waiting for anything."""
+        if self._lost or self._sending.locked() or not self._turnstile.enter_now(name):
+            return False
+        try:
+            self._helper.send(encode_request(Request("launch", name, run)))
+        except OSError:  # no room, or nobody: whoever can wait finds out
+            self._turnstile.leave(name)
+            return False
+        return True
 
     async def launch(self, name: str, run: int) -> None:
         """Once fewer than so many are under way."""

@@ -29,12 +29,22 @@ class Turnstile:
         self._open = False
 
     async def enter(self, name: str) -> None:
-        while len(self._inside) >= self._places and not self._open:
+        while not self._room():
             turn = trio.Event()
             self._waiting.append(turn)
             self._crowded.set()
             await turn.wait()
         self._inside[name] = trio.current_time()
+
+    def enter_now(self, name: str) -> bool:
+        """False: it has to wait its turn."""
+        if self._waiting or not self._room():
+            return False
+        self._inside[name] = trio.current_time()
+        return True
+
+    def _room(self) -> bool:
+        return self._open or len(self._inside) < self._places
 
     def leave(self, name: str) -> None:
         """Whether its launch succeeded or not; one that is not inside is none of ours."""

@@ -1,6 +1,6 @@
 """What is asked of a container's keeper."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -27,11 +27,6 @@ class Ask:
     def holds(self, machine: Machine) -> bool:
         self.machine = machine
         return self.done(machine)
-
-
-async def within(scope: trio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
-    with scope:
-        await run()
 
 
 class Asked(Protocol):

@@ -1,14 +1,14 @@
 """One container, kept as its machine says: inbox -> step -> effects, with one deadline.
 
 Laws:
-- What the machine has become is in the ledger before any effect of it is carried out.
+- What the machine has become is in the ledger before any effect of it is carried out. Steps that follow each other
+  with nothing to wait for between them, as from an end to a restart without delay, are written there as one.
 - A run is told to have ended only after its output is on record and its cgroup has been read.
 - Nothing another room raises ends this task (deeds.py). What this file itself raises is recorded as
   supervisor.bug, and the task goes on from its machine (the crash boundary).
 - A request is judged right after each step, so that no state is too short to be seen.
 """
 
-from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 
@@ -24,6 +24,7 @@ from supervisor.core.events import (
     Launched,
     LaunchFailed,
     Remove,
+    SetTimer,
     StartAsked,
     TimerFired,
     Vanished,
@@ -35,6 +36,7 @@ from supervisor.core.spec import Container
 from supervisor.supervise.ask import Ask
 from supervisor.supervise.deeds import Deeds
 from supervisor.supervise.inbox import HEARD, Inbox, Item, Nudge
+from supervisor.supervise.latch import Latch
 from supervisor.supervise.memory import Memory
 from supervisor.supervise.outside import Others, Ports
 from supervisor.supervise.ports import (
@@ -43,6 +45,7 @@ from supervisor.supervise.ports import (
     Ended,
     Extended,
     MainTold,
+    Message,
     NotStarted,
     Probed,
     Reading,
@@ -55,32 +58,46 @@ from supervisor.supervise.ports import (
 CPU = ("usage_usec", "nr_periods", "nr_throttled", "throttled_usec")
 #: After a bug the task waits this long, so that one which repeats itself cannot take a CPU.
 PAUSE = 1.0
+NOTHING = Reading()
 
 
 class Keeper:
     """The task of one container, and what it knows of it. Only this task changes `machine`."""
+
+    __slots__ = (
+        "_answers", "_asks", "_deeds", "_heard", "_held", "_inbox", "_others", "_pending", "_ports", "_redeclared",
+        "_scope", "_unsaved", "booted", "machine", "main_pid", "memory", "name", "next_run", "reading", "settled",
+        "settled_as", "spec", "status_text",
+    )  # fmt: skip
 
     def __init__(self, spec: Container, ports: Ports, others: Others) -> None:
         self.spec, self.name = spec, spec.name
         self.machine = Machine(spec.restart, spec.stop, readiness=spec.ready, health=spec.health)
         self.status_text = ""
         self.main_pid: int | None = None  # as the service tells it
-        self.reading = Reading()  # the last of the latest run
+        self.reading = NOTHING  # the last of the latest run
         self.memory = Memory()
-        self.redeclared = trio.Event()  # replaced each time it is set
         self.next_run: float | None = None  # seconds since the epoch
-        self.settled = trio.Event()
+        self.settled = Latch()
         self.settled_as: State | None = None
         self.booted = False
         self._ports, self._others = ports, others
         self._inbox = Inbox()
-        self.put, self.nudge = self._inbox.put, self._inbox.nudge
-        self._deeds = Deeds(self.name, ports, lambda: self.machine.run, self._inbox.own)
-        self._pending: deque[Effect] = deque()
+        self._deeds = Deeds(self, ports, self._inbox)
+        self._pending: list[Effect] = []
         self._asks: list[Ask] = []
         self._answers: list[Ask] = []
+        self._unsaved = False
         self._heard = False
         self._held = -1
+        self._redeclared: trio.Event | None = None
+        self._scope = trio.CancelScope()
+
+    def put(self, item: Ask | Message) -> None:
+        self._inbox.put(item)
+
+    def nudge(self) -> None:
+        self._inbox.nudge()
 
     @property
     def cgroup(self) -> Cgroup | None:
@@ -105,32 +122,66 @@ class Keeper:
         """Go by this from now on, also while it runs. No step is under way: a step waits for nothing."""
         self.spec = spec
         self.machine = redeclare(self.machine, spec)
-        self.redeclared.set()
-        self.redeclared = trio.Event()
+        if self._redeclared is not None:
+            self._redeclared.set()
+            self._redeclared = None
         self._deeds.probe(spec, self.machine)
 
+    def redeclared(self) -> trio.Event:
+        """Set when it is the next time."""
+        if self._redeclared is None:
+            self._redeclared = trio.Event()
+        return self._redeclared
+
     async def run(self) -> None:
-        while True:
-            try:
-                await self._live()
-            except Exception as error:  # noqa: BLE001 the crash boundary: one container's bug stays its own
-                with suppress(Exception):
-                    self._deeds.say("error", "supervisor.bug", doing="keeping it", error=repr(error))
-                await trio.sleep(PAUSE)
+        """Keep it, until it is dropped."""
+        with self._scope:
+            while True:
+                try:
+                    await self._live()
+                except Exception as error:  # noqa: BLE001 the crash boundary: one container's bug stays its own
+                    with suppress(Exception):
+                        self._deeds.say("error", "supervisor.bug", doing="keeping it", error=repr(error))
+                    await trio.sleep(PAUSE)
+
+    def drop(self) -> None:
+        self._scope.cancel()
+        self.settled.close()
 
     async def _live(self) -> None:
         # Behind the effects that a crash left over, or a timer among them would be undone.
         self._pending.extend(resume(self.machine, self._ports.clock()))
         while True:
+            self._act()
             while self._pending:
-                await self._deeds.do(self._pending.popleft(), self._inbox.set_timer)
+                await self._deeds.do(self._pending.pop(0))
             while self._answers:
                 self._answers.pop().answered.set()
-            await self._take(await self._inbox.next())
+            item = await self._inbox.next()
+            if isinstance(item, Ended) and self._ends(item):
+                await self._deeds.read_out()
+            with self._ports.journal.together():
+                self._take(item)
+                while (due := self._due()) is not None:
+                    self._fired(due)
+                self._act()
+
+    def _act(self) -> None:
+        """All that can be done at once; what is left is `_pending`."""
+        if self._unsaved:
+            self._save(self._ports.clock())
+        self._deeds.do_now(self._pending)
+
+    def _due(self) -> TimerFired | None:
+        """A timer that is due as soon as it is set is none."""
+        if self._pending and isinstance(timer := self._pending[-1], SetTimer) and timer.delay <= 0:
+            self._pending.pop()
+            return TimerFired(timer.serial)
+        return None
 
     # ── heard ──────────────────────────────────────────────────────────────────────────
 
-    async def _take(self, item: Item) -> None:
+    def _take(self, item: Item) -> None:
         match item:
             case Ask():
                 self._asked(item)
@@ -143,24 +194,30 @@ class Keeper:
                 self._learn(run)
                 self._step(LaunchFailed(run, at, errno, path, hint))
             case Ended():
-                await self._ended(item)
+                self._ended(item)
             case StatusTold(_, run, text):
                 self.status_text = text if run == self.machine.run else self.status_text
             case MainTold(_, run, pid):
                 self.main_pid = pid if run == self.machine.run else self.main_pid
             case BecameReady() | Unready() | Probed() | WatchdogMissed() | Extended():
                 self._step(HEARD[type(item)](item))
-            case TimerFired(serial) if wait := self._brake(serial):
-                self._decide(Held(wait))
-                self._held = self.machine.timer
+            case TimerFired():
+                self._fired(item)
             case _:
                 self._step(item)
+
+    def _fired(self, timer: TimerFired) -> None:
+        if wait := self._brake(timer.serial):
+            self._decide(Held(wait))
+            self._held = self.machine.timer
+        else:
+            self._step(timer)
 
     def _asked(self, ask: Ask) -> None:
         if ask.event == StartAsked("boot"):
             self._boot()
             if self.spec.schedule is not None:
-                self.settled.set()
+                self.settled.close()
                 ask.answered.set()
                 return
         self._asks.append(ask)
@@ -186,13 +243,20 @@ class Keeper:
         self._step(Launched(message.run, message.pid, message.launch_ms, message.adopted))
         self._deeds.probe(self.spec, self.machine)
 
-    async def _ended(self, message: Ended) -> None:
+    def _ends(self, message: Ended) -> bool:
+        """Whether it is the end of the run under way: then its output is within reach."""
         self._learn(message.run)
         if message.run != self.machine.run or self.machine.state not in LIVE:
-            return
+            return False
         self._heard = True
         self._deeds.attach(message.run, message.cgroup)
-        self.reading = reading = await self._deeds.read_out()
+        return True
+
+    def _ended(self, message: Ended) -> None:
+        """Its output has been read to the end."""
+        if message.run != self.machine.run or self.machine.state not in LIVE:
+            return
+        self.reading = reading = self._deeds.detach()
         asked = self.machine.state == "stopping"
         # A run that ended well was not ended by the kill of one of its processes.
         oom = bool(reading.oom_kill) and not asked and message.code != 0
@@ -231,11 +295,10 @@ class Keeper:
             before, self.machine, event, effects, now=now, wall=self._ports.wall(), reading=self.reading
         )
         if self.machine.run != before.run:
-            self.reading, self.status_text, self.main_pid = Reading(), "", None
+            self.reading, self.status_text, self.main_pid = NOTHING, "", None
         if before.state in {"running", "stopping"} and self.machine.state != before.state:
             self._deeds.probe_no_more(self.machine)
-        if effects or replace(self.machine, unmet=before.unmet) != before:
-            self._save(now)
+        self._unsaved |= bool(effects) or _differ(self.machine, before)
         self._judge()
         self._others.changed(self.name, before, event, effects)
 
@@ -244,11 +307,12 @@ class Keeper:
         begun = self.machine.state not in {"waiting", "starting"} or (
             self.machine.state == "waiting" and blocked
         )
-        if self.booted and begun and not self.settled.is_set():
+        if self.booted and begun and not self.settled.is_closed():
             self.settled_as = self.machine.state
-            self.settled.set()
-        self._answers += [ask for ask in self._asks if ask.holds(self.machine)]
-        self._asks = [ask for ask in self._asks if ask not in self._answers]
+            self.settled.close()
+        if self._asks:
+            self._answers += [ask for ask in self._asks if ask.holds(self.machine)]
+            self._asks = [ask for ask in self._asks if ask not in self._answers]
 
     def scheduled(self, now: float, following: float | None) -> None:
         """Its times up to `now` have been dealt with; the next is `following`."""
@@ -260,6 +324,12 @@ class Keeper:
         self.memory.hear(event, run, fields, self._ports.wall())
 
     def _save(self, now: float) -> None:
+        self._unsaved = False
         content = {"machine": snapshot(self.machine, now), "memory": self.memory.content()}
         with self._deeds.guard("writing the ledger"):
             self._ports.ledger.save(self.name, content)
+
+
+def _differ(one: Machine, other: Machine) -> bool:
+    """In what is kept; what stands in the way of a launch is told anew."""
+    return one is not other and replace(one, unmet=other.unmet) != other

@@ -4,12 +4,12 @@ Laws: nothing that another room raises gets out of here, and nothing of it is lo
 not be asked for is a failed launch, but without a helper it is put off.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from supervisor.core.events import (
     Effect,
-    Event,
     Json,
     Kill,
     Launch,
@@ -22,26 +22,53 @@ from supervisor.core.events import (
 from supervisor.core.machine import Machine
 from supervisor.core.spec import Container
 from supervisor.errors import HelperError
+from supervisor.supervise.inbox import Inbox
 from supervisor.supervise.outside import Ports
 from supervisor.supervise.ports import Cgroup, Reading
 from supervisor.supervise.signals import number
 
 
-class Deeds:
-    """Of one container. `run` is its present run, 0 for none; `own` takes word from the task to itself."""
+class Kept(Protocol):
+    """Whose deeds they are: its keeper."""
 
-    def __init__(self, name: str, ports: Ports, run: Callable[[], int], own: Callable[[Event], None]) -> None:
+    name: str
+    machine: Machine
+
+
+class Deeds:
+    """Of one container. `inbox` takes its timer, and word from the task to itself."""
+
+    __slots__ = ("_attached", "_inbox", "_kept", "_name", "_ports", "cgroup")
+
+    def __init__(self, kept: Kept, ports: Ports, inbox: Inbox) -> None:
         self.cgroup: Cgroup | None = None
-        self._name, self._ports, self._run, self._own = name, ports, run, own
+        self._kept, self._name, self._ports, self._inbox = kept, kept.name, ports, inbox
         self._attached = 0
 
-    async def do(self, effect: Effect, set_timer: Callable[[int, float], None]) -> None:
-        launcher = self._ports.launcher
+    def do_now(self, pending: list[Effect]) -> None:
+        """Those that wait for nothing, up to the first that does. A launch comes before the records of it, which are
+        for whoever reads them later: the service is waited for now.
+        """
+        *before, last = pending or (None,)
+        if isinstance(last, Launch) and all(isinstance(effect, Record) for effect in before):
+            with self.guard("launching it"):
+                if self._ports.launcher.launch_now(self._name, last.run):
+                    pending.pop()
+        while pending and isinstance(pending[0], Record | SetTimer):
+            self._note(pending.pop(0))
+
+    def _note(self, effect: Effect) -> None:
         match effect:
             case Record(level, event, run, fields):
                 self._ports.journal.record(level, event, self._name, run or None, **dict(fields))
             case SetTimer(serial, delay):
-                set_timer(serial, self._ports.clock() + delay)
+                self._inbox.set_timer(serial, self._ports.clock() + delay)
+
+    async def do(self, effect: Effect) -> None:
+        launcher = self._ports.launcher
+        match effect:
+            case Record() | SetTimer():
+                self._note(effect)
             case Launch(run):
                 await self._launch(run)
             case Signal(run, signal):
@@ -66,7 +93,7 @@ class Deeds:
                     return  # nobody can launch it now: the next supervisor finds it starting, and asks for the same run
                 asked, why = False, str(error)
         if not asked:
-            self._own(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))
+            self._inbox.own(LaunchFailed(run, "helper", 0, hint=why or "the launch could not be asked for"))
 
     # ── a run's output, cgroup and probes ──────────────────────────────────────────────
 
@@ -81,11 +108,14 @@ class Deeds:
             with self.guard("watching its cgroup"):
                 self._ports.kernel.attach(self._name, run, cgroup)
 
-    async def read_out(self) -> Reading:
-        """The run is over: its output to the end, and the last of its cgroup."""
-        reading = Reading()
+    async def read_out(self) -> None:
+        """The run is over: its output to the end."""
         with self.guard("reading its output to the end"):
             await self._ports.output.drain(self._name)
+
+    def detach(self) -> Reading:
+        """The last of its cgroup; then let go of the run."""
+        reading = Reading()
         with self.guard("reading its cgroup"):
             reading = self._ports.kernel.detach(self._name)
         with self.guard("letting go of its output"):
@@ -120,4 +150,4 @@ class Deeds:
             self.say("error", "supervisor.bug", doing=doing, error=repr(error))
 
     def say(self, level: str, event: str, **fields: Json) -> None:
-        self._ports.journal.record(level, event, self._name, self._run() or None, **fields)
+        self._ports.journal.record(level, event, self._name, self._kept.machine.run or None, **fields)

@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import trio
@@ -17,7 +16,7 @@ from supervisor.core.events import Json, StartAsked
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import RequestError
 from supervisor.supervise import timetable
-from supervisor.supervise.ask import Ask, anything, within
+from supervisor.supervise.ask import Ask, anything
 from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
 from supervisor.supervise.groups import Groups
@@ -71,7 +70,7 @@ class Fleet:
         self.begin, self.refuse_changes = asked.begin, asked.refuse_changes
         self._cpus = os.cpu_count() or 1
         self._nursery: trio.Nursery | None = None
-        self._scopes: dict[str, trio.CancelScope] = {}
+        self._timetables: dict[str, trio.CancelScope] = {}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep all containers until cancelled; what an earlier supervisor knew is read first."""
@@ -98,20 +97,37 @@ class Fleet:
     def keep(self, keeper: Keeper) -> None:
         """Let it do its work, until it is dropped."""
         assert self._nursery
-        self._scopes[keeper.name] = trio.CancelScope()
-        both = partial(timetable.beside, keeper, self._ports)
-        self._nursery.start_soon(within, self._scopes[keeper.name], both, name=f"container {keeper.name}")
+        self._nursery.start_soon(keeper.run, name=f"container {keeper.name}")
+        self._go_by_schedule(keeper, lately=False)
 
     def drop(self, keeper: Keeper) -> None:
         del self._keepers[keeper.name]
-        self._scopes.pop(keeper.name).cancel()
-        keeper.settled.set()
+        keeper.drop()
+        if scope := self._timetables.pop(keeper.name, None):
+            scope.cancel()
         self._order.arrange()
 
     def change(self, keeper: Keeper, spec: Container) -> None:
         """Go by this from now on."""
         keeper.redeclare(spec)
+        self._go_by_schedule(keeper, lately=True)
         self._order.arrange()
+
+    def _go_by_schedule(self, keeper: Keeper, *, lately: bool) -> None:
+        """A task beside the keeper's, where it declares one; it ends with the last schedule that is declared."""
+        assert self._nursery
+        name = keeper.name
+        if keeper.spec.schedule is None or name in self._timetables:
+            return
+        scope = self._timetables[name] = trio.CancelScope()
+
+        async def keep() -> None:
+            with scope:
+                await timetable.keep(keeper, self._ports, lately=lately)
+            if self._timetables.get(name) is scope:
+                del self._timetables[name]
+
+        self._nursery.start_soon(keep, name=f"schedule of {name}")
 
     @asynccontextmanager
     async def down(self, keeper: Keeper) -> AsyncIterator[None]:

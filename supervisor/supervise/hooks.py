@@ -9,6 +9,7 @@ Laws:
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -60,6 +61,9 @@ class Hooks:
         self._journal.record(level, event, container, run, **fields)
         if container is not None and not event.startswith("hook."):
             self._hear(container, run, event, fields)
+
+    def together(self) -> AbstractContextManager[None]:
+        return self._journal.together()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run what is due, until cancelled; then nothing of any hook is left."""

@@ -3,6 +3,7 @@
 Tests put fakes here and nowhere else.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -198,6 +199,9 @@ class Launcher(Protocol):
     def lost(self) -> bool:
         """Whether it is gone for good: containers live on, but nothing can be done to them."""
 
+    def launch_now(self, name: str, run: int) -> bool:
+        """Ask for it at once. False: that would have to wait, or fails; then nothing has been asked."""
+
     async def launch(self, name: str, run: int) -> None: ...
     async def signal(self, name: str, run: int, signal: int) -> None: ...
     async def kill(self, name: str, run: int) -> None: ...
@@ -257,3 +261,6 @@ class Journal(Protocol):
     def record(
         self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
     ) -> None: ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is recorded within may be written at its end, all in one. Nothing in it waits for another task."""

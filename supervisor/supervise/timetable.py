@@ -24,20 +24,14 @@ from supervisor.supervise.outside import Ports
 LOOK = 30.0
 
 
-async def beside(keeper: Keeper, ports: Ports) -> None:
-    """The keeper's own task, and its timetable, until cancelled."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(keeper.run)
-        nursery.start_soon(_keep, keeper, ports)
-
-
-async def _keep(keeper: Keeper, ports: Ports) -> None:
-    """Start it at its times, by the schedule that is declared now; a bug of this file is not the container's end."""
+async def keep(keeper: Keeper, ports: Ports, *, lately: bool) -> None:
+    """Start it at its times, by the schedule that is declared now, until none is; `lately` declared, it has missed
+    nothing. A bug of this file is not the container's end.
+    """
     await keeper.settled.wait()
-    lately = False
-    while True:
+    while keeper.spec.schedule is not None:
         try:
-            await _go_by(keeper, ports, lately=lately)
+            await _go_by(keeper, keeper.spec.schedule, ports, lately=lately)
         except Exception as error:  # noqa: BLE001 the crash boundary: as in container.py
             name = keeper.name
             ports.journal.record(
@@ -45,20 +39,16 @@ async def _keep(keeper: Keeper, ports: Ports) -> None:
             )
             await trio.sleep(LOOK)
         lately = True
+    keeper.next_run = None
 
 
-async def _go_by(keeper: Keeper, ports: Ports, *, lately: bool) -> None:
+async def _go_by(keeper: Keeper, declared: Schedule, ports: Ports, *, lately: bool) -> None:
     """Until another schedule is declared, or none."""
-    declared = keeper.spec.schedule
-    if declared is None:
-        keeper.next_run = None
-        await keeper.redeclared.wait()
-        return
     times = Timetable(keeper, declared, ports)
     times.begin(lately=lately)
     while keeper.spec.schedule == declared:
         with trio.move_on_after(times.wait()):
-            await keeper.redeclared.wait()
+            await keeper.redeclared().wait()
             continue
         times.look()
 

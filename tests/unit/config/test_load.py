@@ -156,6 +156,12 @@ window = "10m"
     assert read().notes == ()
 
 
+def test_restarts_may_follow_at_once(write: Write, read: Read) -> None:
+    write(web=f'{WEB}restart.backoff = {{ initial = "0s", max = "0s" }}')
+    backoff = only(read()).restart.backoff
+    assert (backoff.initial, backoff.max) == (0, 0)
+
+
 def test_own_keys_win_over_defaults_and_tables_merge(write: Write, read: Read) -> None:
     write(
         all='[defaults]\nuserns = "host"\nrootfs = "host"\nenv = { A = "1", B = "1" }\ncommand = ["/a", "b"]\n'

@@ -50,6 +50,20 @@ def test_a_request_to_a_helper_that_is_gone_says_so(tmp_path: Path) -> None:
     trio.run(main)
 
 
+def test_a_launch_is_asked_for_at_once_or_not_at_all(tmp_path: Path) -> None:
+    async def main() -> None:
+        link, helper = connected(tmp_path)
+        assert link.launch_now("web", 1)
+        asked = decode_request(helper.recv(4096))
+        assert (asked.do, asked.name, asked.run) == ("launch", "web", 1)
+        helper.close()
+        assert not link.launch_now("web", 2)
+        assert not link.lost  # that is for who waits to find out
+        link.close()
+
+    trio.run(main)
+
+
 @pytest.mark.parametrize(("recorded", "told"), [("7 -1\n", (7, -1)), ("-1 11\n", (-1, 11)), ("", (-1, 9))])
 def test_a_run_that_ends_after_the_helper_is_told_with_what_its_init_recorded(
     tmp_path: Path, recorded: str, told: tuple[int, int]

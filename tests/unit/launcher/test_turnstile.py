@@ -73,3 +73,17 @@ def test_opened_it_holds_nobody_up() -> None:
         inside.append("f")
 
     assert sorted(run(main)) == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_nobody_gets_in_before_those_who_wait() -> None:
+    async def main(turnstile: Turnstile, inside: list[str], nursery: trio.Nursery) -> None:
+        assert turnstile.enter_now("a")
+        assert turnstile.enter_now("b")
+        assert not turnstile.enter_now("c")
+        await come(turnstile, inside, nursery, "d", "e")
+        turnstile.leave("a")
+        assert not turnstile.enter_now("c")
+        await wait_all_tasks_blocked()
+        assert inside == ["d"]
+
+    assert run(main) == ["d"]

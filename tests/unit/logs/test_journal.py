@@ -6,6 +6,8 @@ import errno
 import io
 import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,13 +29,17 @@ class Terminal(io.StringIO):
 
 class Disk:
     full = False
+    room = 1 << 20
+    writes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
     def write(self, fd: int, data: bytes) -> int:
-        if self.full:
+        if self.full or len(data) > self.room:
             raise OSError(errno.ENOSPC, "full")
+        self.writes += 1
+        self.room -= len(data)
         return os.write(fd, data)
 
 
@@ -82,6 +88,51 @@ def test_a_full_disk_is_survived_and_what_was_lost_is_counted(
     assert [each["n"] for each in found if "n" in each] == list(range(7, KEPT + 7))
     assert [each["event"] for each in found[-2:]] == ["last", "logs.dropped"]
     assert found[-1]["count"] == 7
+
+
+def test_records_made_together_are_one_write_in_their_order(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal(rig.archive().store("supervisor"))
+    disk = Disk()
+    monkeypatch.setattr(store, "os", disk)
+    with journal.together():
+        journal.record("info", "one")
+        with journal.together():
+            journal.record("info", "two")
+        assert rig.records("supervisor") == []
+        journal.record("info", "three")
+    assert [each["event"] for each in rig.records("supervisor")] == ["one", "two", "three"]
+    assert disk.writes == 1
+
+
+def test_what_is_too_much_for_a_disk_at_once_is_written_as_far_as_it_goes(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal(rig.archive().store("supervisor"))
+    disk = Disk()
+    disk.room = 200
+    monkeypatch.setattr(store, "os", disk)
+    with journal.together():
+        for number in range(5):
+            journal.record("info", "x", n=number)
+    assert [each["n"] for each in rig.records("supervisor")] == [0, 1]
+    disk.room = 1 << 20
+    assert journal.flush()
+    assert [each["n"] for each in rig.records("supervisor")] == [0, 1, 2, 3, 4]
+
+
+def test_what_goes_nowhere_is_not_printed(rig: Rig) -> None:
+    with open("/dev/null", "w", encoding="utf-8") as nowhere:
+        journal = open_journal(rig.archive().store("supervisor"), nowhere)
+        journal.record("info", "supervisor.started")
+        assert nowhere.tell() == 0
+    assert len(rig.records("supervisor")) == 1
+
+
+def test_the_process_that_keeps_records_has_no_console_library() -> None:
+    code = "import sys, supervisor.logs.journal; sys.exit('rich' in sys.modules or 'structlog' not in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_elsewhere_than_on_a_terminal_the_same_lines_are_printed(rig: Rig) -> None:

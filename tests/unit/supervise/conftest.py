@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -23,10 +24,11 @@ class Host:
     """The helper, the kernel, the log and the journal in one; `calls` is everything that was asked.
 
     A launch succeeds unless `launches[name]` says "fail", "hold" or "unlinked"; a signal ends the
-    run unless `deaf`; a kill always does.
+    run unless `deaf`; a kill always does. `crowded`: no launch can be asked for without waiting.
     """
 
     lost = False
+    crowded = False
 
     def __init__(self, folder: int) -> None:
         self.calls: list[str] = []
@@ -66,8 +68,17 @@ class Host:
 
     # ── launcher ──
 
+    def launch_now(self, name: str, run: int) -> bool:
+        if self.crowded or "launch" in self.broken or self.launches.get(name) == "unlinked":
+            return False
+        self._launch(name, run)
+        return True
+
     async def launch(self, name: str, run: int) -> None:
         await trio.lowlevel.checkpoint()
+        self._launch(name, run)
+
+    def _launch(self, name: str, run: int) -> None:
         self.note("launch", name, run)
         match self.launches.get(name):
             case "fail":
@@ -104,6 +115,9 @@ class Host:
             self.fleet.deliver(Ended(name, run, code, signal))
 
     # ── journal ──
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def record(
         self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
@@ -187,7 +201,7 @@ class Stage:
 
 
 def web(name: str = "web", policy: Any = "always", **more: Any) -> Container:
-    return Container(name, "/srv", ("/bin/web",), restart=Restart(policy), **{"service": name, **more})
+    return Container(name, "/srv", ("/bin/web",), **{"service": name, "restart": Restart(policy), **more})
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """One container's task: the order of what it does, its crash boundary, and its return after a crash."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 import trio.testing
 
-from supervisor.core.spec import Container
+from supervisor.core.spec import Backoff, Container, Restart
 from supervisor.errors import HelperError
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.ports import Cgroup, Ended, Reading
@@ -56,6 +56,64 @@ def test_a_crash_is_restarted_when_its_backoff_is_over(stage: "Stage") -> None:
         assert fleet.status()[0]["restarts"] == 3
 
     stage.play(main)
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_without_a_delay_a_restart_follows_the_end_at_once_and_is_told_as_any_other(
+    stage: "Stage", make: "Make", crowded: bool
+) -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        host.crowded = crowded
+        await fleet.start("web")
+        began = trio.current_time()
+        host.end("web", code=1)
+        await host.seen("container.started", 2)
+        assert trio.current_time() == began
+        assert host.events("web")[-4:] == [
+            "container.exited",
+            "container.backoff",
+            "container.starting",
+            "container.started",
+        ]
+        assert host.of("container.backoff")[0]["delay_s"] == 0
+        status = fleet.status()[0]
+        assert (status["state"], status["run"], status["restarts"]) == ("running", 2, 1)
+
+    stage.play(main, make(restart=Restart("always", backoff=Backoff(initial=0))))
+
+
+def test_what_asks_for_the_next_launch_is_in_the_ledger_before_it_is_asked_for(
+    stage: "Stage", make: "Make", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        await fleet.start("web")
+        save = host.ledger.save
+
+        def saved(name: str, content: dict[str, Any]) -> None:
+            save(name, content)
+            host.calls.append(f"save {content['machine']['state']} {content['machine']['run']}")
+
+        monkeypatch.setattr(host.ledger, "save", saved)
+        del host.calls[:]
+        host.end("web", code=1)
+        await host.seen("container.started", 2)
+        told = [call for call in host.calls if call.split()[0] in {"save", "launch"}]
+        assert told == ["save starting 2", "launch web 2", "save running 2"]
+
+    stage.play(main, make(restart=Restart("always", backoff=Backoff(initial=0))))
+
+
+def test_restarts_without_delay_go_on_for_ever_and_let_the_others_have_their_turn(
+    stage: "Stage", make: "Make"
+) -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        host.launches["web"] = "unlinked"
+        await fleet.boot()
+        await host.seen("container.launch_failed", 20)
+        await fleet.stop("web")
+        assert fleet.status()[0]["state"] == "stopped"
+
+    stage.play(main, make(restart=Restart("always", backoff=Backoff(initial=0))))
 
 
 def test_an_oom_kill_is_told_from_the_cgroup(stage: "Stage") -> None:
