@@ -36,7 +36,6 @@ OTHERS = 6  # of the containers, those that are not merely there
 
 class Soak(Chaos):
     mounts = 1  # the log disk
-    rounds_a_loss = 10  # records wait in memory while it is full
 
     def __init__(self, running: Running, seed: int, count: int) -> None:
         super().__init__(running, seed, count, PACE)

@@ -120,6 +120,7 @@ class _Daemon:
         self.upkeep = Upkeep(
             self.archive, settings.logs, self.specs.keys, self.journal,
             settle=self.capture.recover, number=self.capture.number, die_with=process.die_with,
+            unwritten=lambda: self.journal.waits,
         )  # fmt: skip
         self.records = reading.LogFolder(opened.logs, self.specs.keys, self.archive.subscribe)
         logs = Folders(opened.logs, lambda: self.specs, self.archive.subscribe)
@@ -152,8 +153,9 @@ class _Daemon:
             self.link.probings, self.capture, messages.told(self._deliver, self.journal), self._report
         )
         self.fleet = Fleet(
-            self.configuration, self.link, self.capture, self.monitor, self.hooks, self.ledger, probes=probes
-        )
+            self.configuration, self.link, self.capture, self.monitor, self.hooks, self.ledger,
+            log=self.journal, probes=probes,
+        )  # fmt: skip
         self.fleet.groups.escalate = lambda _why: self.stop.set()
         self.reload = Reload(
             self.configuration, self.fleet, self.link, self.journal,
@@ -303,7 +305,9 @@ class _Daemon:
             self.stale += [report.name] if report.stale else []
             message = messages.of(report)
             if isinstance(message, Ended) and message.name not in self.fleet.keepers:
-                self.nursery.start_soon(farewell, message, self.capture, self.link, self.journal, self.ledger)
+                self.nursery.start_soon(
+                    farewell, message, self.capture, self.link, self.journal, self.journal, self.ledger
+                )
             else:
                 self.fleet.deliver(message)
 

@@ -23,6 +23,7 @@ import msgspec
 
 from supervisor.core.events import Json
 from supervisor.logs import terminal
+from supervisor.logs.behind import Point, behind
 from supervisor.logs.stamp import stamp
 from supervisor.logs.store import Store
 from supervisor.logs.without import without
@@ -37,7 +38,7 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Journal:
-    """Implements `supervise.ports.Journal`."""
+    """Implements `supervise.ports.Journal` and `supervise.ports.Log`."""
 
     def __init__(self, store: Store, stream: TextIO | None) -> None:
         self._store = store
@@ -104,6 +105,27 @@ class Journal:
         while len(self._waiting) > KEPT:
             self._waiting.popleft()
             self.dropped += 1
+
+    # ── for who has to know what is on record ──────────────────────────────────────────
+
+    def place(self) -> tuple[str, int, int]:
+        """Where the next record goes: a Point, and how many are to be written before it. OSError."""
+        return *self._store.end(), len(self._waiting)
+
+    def behind(self, place: tuple[str, int, int], count: int) -> list[dict[str, Any]] | None:
+        """The first records behind a place, see `behind`. OSError."""
+        stem, size, waiting = place
+        return behind(self._store.log_dir, self._store.name, Point(stem, size), waiting + count)
+
+    @property
+    def waits(self) -> bool:
+        """Whether any record could not be written yet."""
+        return bool(self._waiting)
+
+    def waiting(self, container: str) -> list[dict[str, Any]]:
+        """The records of it that are not written yet."""
+        found = [msgspec.json.decode(line, type=dict[str, Any]) for _, line in self._waiting]
+        return [one for one in found if one.get("container") == container]
 
     # ── structlog's end of the chain: a logger has a method a level ────────────────────
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import trio
 
 from supervisor.logs import segments
+from supervisor.logs.behind import Point, newest
 from supervisor.logs.bell import Bell
 from supervisor.logs.descriptors import Descriptors
 from supervisor.logs.retention import ours
@@ -61,7 +62,7 @@ class Store:
     ) -> None:
         self.name = name
         self.bell = Bell(bell)
-        self._log_dir = log_dir
+        self.log_dir = log_dir
         self._descriptors = descriptors
         self._sync = sync
         self._closed = closed
@@ -69,6 +70,7 @@ class Store:
         self._segment_age = segment_age
         self._sound = False  # the last line is known to be whole
         self._born: str | None = None  # ts of the first record, once known
+        self._newest: str | None = None  # closed segment, once known
 
     def configure(self, *, segment: int, segment_age: float) -> None:
         self._segment = segment
@@ -81,6 +83,13 @@ class Store:
     def place(self) -> Place:
         stat = os.fstat(self._fd())
         return Place(stat.st_dev, stat.st_ino, stat.st_size)
+
+    def end(self) -> Point:
+        """Behind what the next batch goes, in whichever segment. OSError."""
+        size = self.place().size
+        if self._newest is None:
+            self._newest = newest(self.log_dir, self.name)
+        return Point(self._newest, size)
 
     def prepare(self, length: int, ts: str) -> Place:
         """Make room for a batch of `length` bytes whose first record is of `ts`."""
@@ -107,7 +116,7 @@ class Store:
     def close_old(self, ts: str) -> None:
         """Close the segment if it has become too old by `ts`, although nothing is to be written. OSError: not now."""
         try:
-            size = os.stat(f"{self.name}/{CURRENT}", dir_fd=self._log_dir, follow_symlinks=False).st_size
+            size = os.stat(f"{self.name}/{CURRENT}", dir_fd=self.log_dir, follow_symlinks=False).st_size
         except FileNotFoundError:
             return
         if size and self.place().size and self._is_old(ts):
@@ -130,7 +139,7 @@ class Store:
         if fd is None:
             path = f"{self.name}/{CURRENT}"
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            fd = os.open(path, flags, MODE, dir_fd=self._log_dir)
+            fd = os.open(path, flags, MODE, dir_fd=self.log_dir)
             try:
                 os.fchmod(fd, MODE)  # whatever the umask
                 if not os.fstat(fd).st_size:
@@ -166,7 +175,7 @@ class Store:
 
     def _close_segment(self, ts: str) -> None:
         stem = file_stem(self._first_ts(ts))
-        taken = [stem for stem in segments.closed(self._log_dir, self.name) if ours(stem + SUFFIX)]
+        taken = [stem for stem in segments.closed(self.log_dir, self.name) if ours(stem + SUFFIX)]
         if taken and stem <= taken[-1]:
             base, _, number = taken[-1].partition("~")
             stem = f"{base}~{int(number or 0) + 1:06}"
@@ -174,9 +183,10 @@ class Store:
         os.rename(
             f"{folder}/{CURRENT}",
             f"{folder}/{stem}{SUFFIX}",
-            src_dir_fd=self._log_dir,
-            dst_dir_fd=self._log_dir,
+            src_dir_fd=self.log_dir,
+            dst_dir_fd=self.log_dir,
         )
+        self._newest = stem
         try:
             self._sync.closed(self.name, fd)
         finally:

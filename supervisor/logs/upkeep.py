@@ -36,7 +36,10 @@ _FORMATS = {"zstd": FORMATS[0], "gzip": FORMATS[1], "none": None}
 
 
 class Upkeep:
-    """`names` are the folders that are ours, beside the supervisor's. It configures the archive too. `settle` finishes an open commit: only then may a segment be closed."""
+    """`names` are the folders that are ours, beside the supervisor's. It configures the archive too. `settle` finishes an open
+    commit: only then may a segment be closed. `unwritten`: records of the supervisor's wait; its segments then stay as
+    they are (see `behind`).
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Upkeep:
         settle: Callable[[], None],
         number: Callable[[str, str], numbers.Note],
         die_with: Callable[[int], None],
+        unwritten: Callable[[], bool] = lambda: False,
     ) -> None:
         self._archive = archive
         self._names = names
@@ -55,6 +59,7 @@ class Upkeep:
         self._settle = settle
         self._number = number
         self._die_with = die_with
+        self._unwritten = unwritten
         self._failing: set[str] = set()
         self._changed = trio.Event()
         self.configure(logs)
@@ -137,7 +142,7 @@ class Upkeep:
         self._note(name)
         self._drop(name)
         form = _FORMATS[self._logs.compress]
-        if form is None:
+        if form is None or (name == SUPERVISOR and self._unwritten()):
             return False
         plain = [one.files[0].entry for one in self._segments(name) if one.files[0].entry.endswith(SUFFIX)]
         if not plain:

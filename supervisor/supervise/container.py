@@ -2,7 +2,8 @@
 
 Laws:
 - What the machine has become is in the ledger before any effect of it is carried out. Steps that follow each other
-  with nothing to wait for between them, as from an end to a restart without delay, are written there as one.
+  with nothing to wait for between them, as from an end to a restart without delay, are written there as one. Their
+  records follow at once: no other task has a turn between the ledger and them (unsaid.py).
 - A run is told to have ended only after its output is on record and its cgroup has been read.
 - Nothing another room raises ends this task (deeds.py). What this file itself raises is recorded as
   supervisor.bug, and the task goes on from its machine (the crash boundary).
@@ -23,6 +24,7 @@ from supervisor.core.events import (
     Json,
     Launched,
     LaunchFailed,
+    Record,
     Remove,
     SetTimer,
     StartAsked,
@@ -33,6 +35,7 @@ from supervisor.core.lifecycle import step
 from supervisor.core.machine import LIVE, RESTING, Machine, State, adopt, redeclare, restore, resume, snapshot
 from supervisor.core.operator import Operator
 from supervisor.core.spec import Container
+from supervisor.supervise import unsaid
 from supervisor.supervise.ask import Ask
 from supervisor.supervise.deeds import Deeds
 from supervisor.supervise.inbox import HEARD, Inbox, Item, Nudge
@@ -110,6 +113,7 @@ class Keeper:
             entry = self._ports.ledger.load(self.name)
             if entry is None:
                 return
+            unsaid.make_up(self.name, entry, self._ports)
             then = self._ports.clock() - max(0.0, self._ports.wall() - entry.saved_at)
             machine = restore(self.spec, entry.content.get("machine"), then)
         except (OSError, ValueError) as error:
@@ -326,6 +330,8 @@ class Keeper:
     def _save(self, now: float) -> None:
         self._unsaved = False
         content = {"machine": snapshot(self.machine, now), "memory": self.memory.content()}
+        records = [effect for effect in self._pending if isinstance(effect, Record)]
+        content |= unsaid.noted(self.name, records, self._ports.log)
         with self._deeds.guard("writing the ledger"):
             self._ports.ledger.save(self.name, content)
 

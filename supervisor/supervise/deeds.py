@@ -22,6 +22,7 @@ from supervisor.core.events import (
 from supervisor.core.machine import Machine
 from supervisor.core.spec import Container
 from supervisor.errors import HelperError
+from supervisor.supervise import unsaid
 from supervisor.supervise.inbox import Inbox
 from supervisor.supervise.outside import Ports
 from supervisor.supervise.ports import Cgroup, Reading
@@ -46,29 +47,29 @@ class Deeds:
         self._attached = 0
 
     def do_now(self, pending: list[Effect]) -> None:
-        """Those that wait for nothing, up to the first that does. A launch comes before the records of it, which are
-        for whoever reads them later: the service is waited for now.
+        """All records, and those that wait for nothing up to the first that does. A launch comes before the records of
+        it, which are for whoever reads them later: the service is waited for now.
         """
         *before, last = pending or (None,)
         if isinstance(last, Launch) and all(isinstance(effect, Record) for effect in before):
             with self.guard("launching it"):
                 if self._ports.launcher.launch_now(self._name, last.run):
                     pending.pop()
-        while pending and isinstance(pending[0], Record | SetTimer):
-            self._note(pending.pop(0))
+        for record in [effect for effect in pending if isinstance(effect, Record)]:
+            pending.remove(record)
+            unsaid.say(self._ports.journal, self._name, record)
+        while pending and isinstance(timer := pending[0], SetTimer):
+            pending.pop(0)
+            self._set(timer)
 
-    def _note(self, effect: Effect) -> None:
-        match effect:
-            case Record(level, event, run, fields):
-                self._ports.journal.record(level, event, self._name, run or None, **dict(fields))
-            case SetTimer(serial, delay):
-                self._inbox.set_timer(serial, self._ports.clock() + delay)
+    def _set(self, timer: SetTimer) -> None:
+        self._inbox.set_timer(timer.serial, self._ports.clock() + timer.delay)
 
     async def do(self, effect: Effect) -> None:
         launcher = self._ports.launcher
         match effect:
-            case Record() | SetTimer():
-                self._note(effect)
+            case SetTimer():
+                self._set(effect)
             case Launch(run):
                 await self._launch(run)
             case Signal(run, signal):

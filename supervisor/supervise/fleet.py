@@ -15,7 +15,7 @@ import trio
 from supervisor.core.events import Json, StartAsked
 from supervisor.core.spec import Configuration, Container
 from supervisor.errors import RequestError
-from supervisor.supervise import timetable
+from supervisor.supervise import timetable, unsaid
 from supervisor.supervise.ask import Ask, anything
 from supervisor.supervise.brake import Brakes
 from supervisor.supervise.container import Keeper
@@ -23,7 +23,7 @@ from supervisor.supervise.groups import Groups
 from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.order import Order, settle
 from supervisor.supervise.outside import Ports
-from supervisor.supervise.ports import Journal, Kernel, Launcher, Message, NoProbes, Output, Probes
+from supervisor.supervise.ports import Journal, Kernel, Launcher, Log, Message, NoProbes, Output, Probes
 from supervisor.supervise.requests import Requests, named
 from supervisor.supervise.status import inspect, status
 from supervisor.supervise.why import why
@@ -46,13 +46,14 @@ class Fleet:
         journal: Journal,
         ledger: Ledger,
         *,
+        log: Log,
         clock: Callable[[], float] = trio.current_time,
         wall: Callable[[], float] = time.time,
         uniform: Callable[[], float] = random.random,
         probes: Probes | None = None,
     ) -> None:
         self._ports = Ports(
-            launcher, output, kernel, journal, ledger, clock, wall, uniform, probes or NoProbes()
+            launcher, output, kernel, journal, log, ledger, clock, wall, uniform, probes or NoProbes()
         )
         self._keepers: dict[str, Keeper] = {}
         self._brakes = Brakes(configuration.settings.restarts_per_second, clock, journal)
@@ -76,6 +77,8 @@ class Fleet:
         """Keep all containers until cancelled; what an earlier supervisor knew is read first."""
         for keeper in self._keepers.values():
             keeper.recall()
+        for name in set(self._ports.ledger.names()) - self._keepers.keys():
+            unsaid.recall(name, self._ports)
         self._order.recall()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery

@@ -34,13 +34,14 @@ class Ledger:
     """`folder` is an open directory; it stays the caller's to close. `logs` is where the logs are, for readers."""
 
     def __init__(self, folder: int, wall: Callable[[], float], logs: str = "") -> None:
-        self._logs = logs
+        self.logs = logs
         self._folder = folder
         self._wall = wall
 
-    def save(self, name: str, content: dict[str, Any]) -> None:
-        """Raises OSError when the folder cannot be written."""
-        envelope = {"saved_at": self._wall(), "logs": self._logs, "content": content}
+    def save(self, name: str, content: dict[str, Any], saved_at: float | None = None) -> None:
+        """`saved_at`: the time that its ages count from, without one now. Raises OSError when the folder cannot be written."""
+        then = self._wall() if saved_at is None else saved_at
+        envelope = {"saved_at": then, "logs": self.logs, "content": content}
         data = msgspec.json.encode(envelope)
         aside = f".{name}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -77,6 +78,10 @@ class Ledger:
                 logs = envelope.get("logs")
                 return Entry(float(saved_at), content, logs if isinstance(logs, str) else "")
         raise ValueError("not an entry")
+
+    def names(self) -> list[str]:
+        """Of all that there is an entry of. Raises OSError when the folder cannot be read."""
+        return [name.removesuffix(SUFFIX) for name in os.listdir(self._folder) if name.endswith(SUFFIX)]
 
     def forget(self, name: str) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import Protocol
 from supervisor.core.events import Effect, Event, Wait
 from supervisor.core.machine import Machine
 from supervisor.supervise.ledger import Ledger
-from supervisor.supervise.ports import Journal, Kernel, Launcher, NoProbes, Output, Probes
+from supervisor.supervise.ports import Journal, Kernel, Launcher, Log, NoProbes, Output, Probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Ports:
     output: Output
     kernel: Kernel
     journal: Journal
+    log: Log
     ledger: Ledger
     clock: Callable[[], float]
     wall: Callable[[], float]

@@ -5,7 +5,7 @@ Tests put fakes here and nowhere else.
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from supervisor.core.events import Json
 from supervisor.core.readings import Cgroup, Reading
@@ -22,6 +22,7 @@ __all__ = [
     "Json",
     "Kernel",
     "Launcher",
+    "Log",
     "MainTold",
     "Message",
     "NoProbes",
@@ -264,3 +265,18 @@ class Journal(Protocol):
 
     def together(self) -> AbstractContextManager[None]:
         """What is recorded within may be written at its end, all in one. Nothing in it waits for another task."""
+
+
+class Log(Protocol):
+    """The journal's records, as who comes after finds them. All raise OSError where they cannot be read."""
+
+    def place(self) -> tuple[str, int, int]:
+        """Where the next record goes, in a segment behind all that wait to be written; the last says how many do."""
+
+    def behind(self, place: tuple[str, int, int], count: int) -> list[dict[str, Any]] | None:
+        """The first records there: those that waited and `count` more, fewer only where the log ends. None where
+        nobody can tell any more.
+        """
+
+    def waiting(self, container: str) -> list[dict[str, Any]]:
+        """The records of it that are not written yet."""

@@ -65,8 +65,6 @@ class Chaos:
 
     #: Of the test's own.
     mounts = 0
-    #: In so many rounds one record of an end may be lost; the end itself is known.
-    rounds_a_loss = 50
 
     def __init__(self, running: Running, seed: int, count: int, pace: str = PACE) -> None:
         self.running, self.random, self.pace = running, random.Random(seed), pace
@@ -199,10 +197,7 @@ class Chaos:
         self.running.until(read, f"the segments of {name}")
 
     def check_ends(self, name: str) -> None:
-        """Each run ended once, as it said it would.
-
-        A daemon that dies between ledger and record takes the record with it (docs/architecture.md): it is rare.
-        """
+        """Each run ended once, as it said it would."""
         said = {one["run"]: int(one["line"]) for one in self.running.logs(name, "stdout")}
         ends = self.running.events("container.exited", name)
         assert max(Counter(one["run"] for one in ends).values()) == 1, f"{name}: told twice"
@@ -214,10 +209,7 @@ class Chaos:
                 code, number = (wanted, None) if wanted < 200 else (None, wanted - 199)
                 assert (one["code"], one["signal"]) == (code, number), f"{name}: {one}, said {wanted}"
         missing = set(range(1, last)) - {one["run"] for one in ends}
-        lost = 1 + sum(self.done[victim] for victim in self.victims) // self.rounds_a_loss
-        assert len(missing) <= lost, (
-            f"{name}: nothing is told of the end of {missing}\n{self.running.report()}"
-        )
+        assert not missing, f"{name}: nothing is told of the end of {missing}\n{self.running.report()}"
 
     def check_leaks(self) -> None:
         """The helper holds no more than one that has only just come; nothing lies about."""

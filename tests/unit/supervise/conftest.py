@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -18,6 +19,10 @@ from supervisor.supervise.ledger import Ledger
 from supervisor.supervise.ports import Cgroup, Ended, NotStarted, Reading, Started
 
 EPOCH = 1_700_000_000.0
+
+
+class Killed(BaseException):
+    """SIGKILL: nobody catches it."""
 
 
 class Host:
@@ -42,6 +47,9 @@ class Host:
         self.since = 0.0
         self.awaited: list[tuple[str, int, trio.Event]] = []
         self.ledger = Ledger(folder, self.wall)
+        self.dies_at: tuple[int, bool] | None = (
+            None  # so many records; at the next: whether it is written still
+        )
 
     def wall(self) -> float:
         return EPOCH + self.since + trio.current_time()
@@ -122,12 +130,33 @@ class Host:
     def record(
         self, level: str, event: str, container: str | None = None, run: int | None = None, **fields: Json
     ) -> None:
+        if self.dies_at == (len(self.records), False):
+            raise Killed("killed")
         self.records.append({"level": level, "event": event, "container": container, "run": run, **fields})
         for awaited, times, reached in self.awaited:
             if len(self.of(awaited)) >= times:
                 reached.set()
+        if self.dies_at == (len(self.records), True):
+            raise Killed("killed")
         if f"record {event}" in self.broken:
             raise self.broken.pop(f"record {event}")
+
+    # ── log ──
+
+    def place(self) -> tuple[str, int, int]:
+        return "", len(self.records), 0
+
+    def behind(self, place: tuple[str, int, int], count: int) -> list[dict[str, Any]] | None:
+        found = self.records[place[1] :][:count]
+        head = {"container", "run"}
+        kept = [
+            {key: value for key, value in one.items() if key not in head or value is not None}
+            for one in found
+        ]
+        return msgspec.json.decode(msgspec.json.encode(kept), type=list[dict[str, Any]])
+
+    def waiting(self, _name: str) -> list[dict[str, Any]]:
+        return []
 
 
 class FakeOutput:
@@ -188,6 +217,7 @@ class Stage:
                 Configuration(settings, specs, groups),
                 *ports,
                 host.ledger,
+                log=host,
                 wall=host.wall,
                 uniform=lambda: 0.5,
             )
