@@ -1,6 +1,7 @@
 """Numbers in a log: each once and in order in every run and stream, as long as the log may be."""
 
 import gzip
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,10 @@ def records(folder: Path) -> Iterator[Record]:
 def _opened(file: Path) -> IO[bytes]:
     if file.suffix == ".gz":
         return cast("IO[bytes]", gzip.open(file))
-    return cast("IO[bytes]", zstandard.open(file, "rb")) if file.suffix == ".zst" else file.open("rb")
+    if file.suffix != ".zst":
+        return file.open("rb")
+    whole = zstandard.ZstdDecompressor().stream_reader(file.open("rb"), read_across_frames=True)
+    return io.BufferedReader(cast("io.RawIOBase", whole), 1 << 20)
 
 
 class Numbers(Counting):
