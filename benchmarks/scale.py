@@ -69,7 +69,7 @@ def measure(count: int) -> Found:
 
 
 def shims_of(helper: int) -> list[int]:
-    """PID 1 of each container is the helper's child, and so are the unprivileged half and the holder."""
+    """PID 1 of each container is the helper's child, and so are the unprivileged half and the holders."""
     return [
         pid
         for pid in proc.children(helper)

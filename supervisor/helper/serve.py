@@ -109,6 +109,7 @@ class Helper:
 
     def _patience(self) -> float | None:
         due = self.reload.due() + ([] if self.daemon.pid or self.stopping else [self.daemon.due])
+        due += [time.monotonic() + _BREATH] if self.table.place.holder.behind else []
         return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
 
     def _handle(self, descriptor: int, event: int) -> None:
@@ -236,10 +237,11 @@ class Helper:
         self.table.end_orphaned()
 
     def _mind_holder(self) -> None:
-        """Those of helpers that crashed are ended once this helper, at least, has open what they hold."""
-        self.table.place.holder.go_on()
-        if self.crashed:
-            self.tree.end_holders(self.table.place.holder.folder)
+        """Those of helpers that crashed are ended once this helper and its own have open what they hold."""
+        holder = self.table.place.holder
+        holder.go_on()
+        if self.crashed and holder.settled:
+            self.tree.end_holders(holder.folders)
             self.crashed = False
 
     # ── the daemon ─────────────────────────────────────────────────────────────────────
@@ -361,8 +363,8 @@ class Helper:
 
 
 def _small_holder(tree: Subtree) -> Holder:
-    """Before there is a table, its process begins with few pages of ours; without means for one now, it gets one later."""
-    holder = Holder(tree.new_holder())
+    """Before there is a table, its processes begin with few pages of ours; without means for one now, it gets one later."""
+    holder = Holder(tree.new_holders())
     with suppress(KernelError, OSError):
         holder.go_on()
     return holder

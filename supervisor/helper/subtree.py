@@ -3,8 +3,8 @@
     BASE/supervisor[-ID]/            the subtree, BASE the cgroup the helper was started in
     BASE/supervisor[-ID]/_supervisor helper and daemon (a cgroup that hands controllers down may
                                      hold no process itself: the no-internal-process rule)
-    BASE/supervisor[-ID]/_holder-N   who holds the FIFOs (helper.holder); that of a helper which crashed stays
-                                     until its successor has opened them
+    BASE/supervisor[-ID]/_holder-N   who holds the FIFOs (helper.holder); those of a helper which crashed stay
+                                     until its successor has opened them, and has holders of its own
     BASE/supervisor[-ID]/NAME        one leaf a container
 
 Where BASE holds other processes too (a login shell's session scope) it cannot hand controllers
@@ -61,14 +61,15 @@ class Subtree:
         found = [name.partition(_HOLDER) for name in self._folders()]
         return {f"{self.top}/{_HOLDER}{last}": int(last) for _, middle, last in found if middle}
 
-    def new_holder(self) -> str:
-        """A path for the cgroup of a holder, which nobody has."""
-        return f"{self.top}/{_HOLDER}{max(self._holders().values(), default=0) + 1}"
+    def new_holders(self) -> tuple[str, str]:
+        """Paths for the cgroups of two holders, which nobody has."""
+        last = max(self._holders().values(), default=0)
+        return f"{self.top}/{_HOLDER}{last + 1}", f"{self.top}/{_HOLDER}{last + 2}"
 
-    def end_holders(self, but: str) -> None:
-        """Those of helpers that crashed; `but` is the one in use."""
+    def end_holders(self, but: tuple[str, ...]) -> None:
+        """Those of helpers that crashed; `but` are those in use."""
         for folder in self._holders():
-            if folder != but:
+            if folder not in but:
                 cgroup.end(folder)
                 cgroup.remove(folder)
 
@@ -88,7 +89,7 @@ class Subtree:
             _take_back(folder)
         cgroup.write(self.layout.unified, "cgroup.procs", str(os.getpid()))
         cgroup.end(f"{self.top}/_supervisor")  # what a daemon may have left there
-        self.end_holders("")
+        self.end_holders(())
         for top in (self.top, *(f"{folder}/{self.name}" for folder in self.layout.v1.values())):
             cgroup.remove(top)
 

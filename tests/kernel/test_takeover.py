@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.killing import daemon, helper, holder, kill_both, kill_daemon, kill_helper
+from tests.support.killing import daemon, helper, holders, kill_both, kill_daemon, kill_helper
+from tests.support.numbers import Counting
 from tests.support.running import Running, Supervise, gone, shell, table
 
 pytestmark = pytest.mark.kernel
@@ -167,28 +168,57 @@ def test_without_a_helper_output_and_ends_are_recorded_and_status_says_what_to_d
     running.done("restart", "two")
 
 
-def test_what_waits_in_a_pipe_outlives_its_readers_and_its_writer_by_the_holder_alone(
-    supervise: Supervise,
+ASKED_TO_END = "mkfifo /tmp/go; echo ready; read -r go </tmp/go; echo late"
+#: Has its own output open all the time, and writes to it whoever is there to read.
+STEADY = "i=0; while sleep 0.01; do i=$((i + 1)); echo $i; done"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_holder_helper_and_daemon_killed_at_once_lose_nothing_of_a_run_that_ends_in_that_moment(
+    supervise: Supervise, which: int
 ) -> None:
-    running = supervise({"one": shell("mkfifo /tmp/go; echo ready; read -r go </tmp/go; echo late")})
+    running = supervise({"one": shell(ASKED_TO_END), "two": shell(STEADY)})
     running.line("one", "ready")
-    old = holder(running)
-    os.kill(old, signal.SIGKILL)  # another takes its place, and is told what there is
-    running.until(lambda: gone(old), "its end")
-    assert holder(running) != old
-    first, pid = holder(running), running.of("one")["pid"]
+    running.line("two", "1")
+    first, pid = holders(running), running.of("one")["pid"]
     root = Path(f"/proc/{pid}/root/tmp/go")
-    kill_both(running)
+    kill_both(running, first[which])
     root.write_text("go\n")
     running.until(lambda: gone(pid), "its end")
     running.start()
     assert running.result("one") == ["ready", "late"]
-    running.until(lambda: gone(first), "the end of the holder of the helper that was killed")
+    running.until(lambda: all(map(gone, first)), "the end of the holder of the helper that was killed")
+    running.done("stop", "two")
+    counting = Counting("two")
+    for one in running.logs("two", "stdout"):
+        counting.take(one)
+    assert counting.lines == len(running.lines("two"))
 
 
-def test_the_holder_has_no_rights_and_nothing_but_the_outputs(supervise: Supervise) -> None:
+def test_a_holder_that_is_killed_is_followed_by_one_that_is_born_with_what_it_holds(
+    supervise: Supervise,
+) -> None:
+    running = supervise({"one": shell(ASKED_TO_END)})
+    running.line("one", "ready")
+    old, pid = holders(running), running.of("one")["pid"]
+    root = Path(f"/proc/{pid}/root/tmp/go")
+    for one in old:
+        os.kill(one, signal.SIGKILL)
+        new = running.until(lambda one=one: [] if one in holders(running) else holders(running), "another")  # type: ignore[misc]
+    kill_both(running)  # as soon as they are there: nobody has had time to tell them anything
+    outputs = {f"{running.runtime_dir}/containers/one/{name}" for name in ("stdout", "stderr")}
+    for one in new:
+        assert outputs <= {os.readlink(file) for file in Path(f"/proc/{one}/fd").iterdir()}
+    root.write_text("go\n")
+    running.until(lambda: gone(pid), "its end")
+    running.start()
+    assert running.result("one") == ["ready", "late"]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_holder_has_no_rights_and_nothing_but_the_outputs(supervise: Supervise, which: int) -> None:
     running = supervise({"one": shell(FOREVER)})
-    folder = Path(f"/proc/{holder(running)}")
+    folder = Path(f"/proc/{holders(running)[which]}")
     running.until(lambda: len(list((folder / "fd").iterdir())) == 6, "two outputs")
     text = (folder / "status").read_text()
     found = {key: value.split() for key, _, value in (line.partition(":") for line in text.splitlines())}

@@ -16,7 +16,7 @@ from typing import Any
 
 from supervisor.api.call import Call
 from supervisor.errors import RequestError
-from tests.support.killing import alive, daemon, kill_helper
+from tests.support.killing import alive, daemon, holders, kill_both, kill_helper
 from tests.support.numbers import Counting, records
 from tests.support.running import Running, shell, table
 
@@ -86,6 +86,7 @@ class Chaos:
             "daemon": self._kill_daemon,
             "helper": self._kill_helper,
             "both": self._kill_both,
+            "both and a holder": self._kill_three,
         }
 
     # ── one round ──────────────────────────────────────────────────────────────────────
@@ -150,6 +151,12 @@ class Chaos:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._kill_helper()
+
+    def _kill_three(self) -> None:
+        """At once; a container that ends in this moment has nobody but the other holder to keep what it said."""
+        kill_both(self.running, self.random.choice(holders(self.running)))
+        self._sleep(0.15)
+        self._start()
 
     def _start(self) -> None:
         """Every third is killed once more before it has come far."""
@@ -218,7 +225,7 @@ class Chaos:
         running.until(lambda: set(os.listdir(running.runtime_dir / "containers")) == mine, "FIFOs are gone")
         groups = {one.name for one in running.cgroups() if one.parent.name == running.subtree}
         assert {name for name in groups if not name.startswith("_")} == mine
-        assert len([name for name in groups if name.startswith("_holder")]) == 1, groups
+        assert len([name for name in groups if name.startswith("_holder")]) == 2, groups
         assert len(running.left_mounts()) == self.mounts
         before = self._descriptors()
         self._kill_helper()

@@ -36,12 +36,15 @@ def daemon(running: Running) -> int:
     return running.until(find, "an unprivileged half")
 
 
-def holder(running: Running) -> int:
-    def find() -> int | None:
-        found = children(helper(running)).items()
-        return next((pid for pid, line in found if line.startswith(b"supervisor: holder")), None)
+def holders(running: Running) -> list[int]:
+    """Both, once there are two."""
 
-    return running.until(find, "a holder")
+    def find() -> list[int] | None:
+        found = children(helper(running)).items()
+        both = [pid for pid, line in found if line.startswith(b"supervisor: holder") and not gone(pid)]
+        return both if len(both) == 2 else None
+
+    return running.until(find, "two holders")
 
 
 def kill_daemon(running: Running) -> None:
@@ -60,10 +63,11 @@ def kill_helper(running: Running) -> None:
     running.process = None
 
 
-def kill_both(running: Running) -> None:
-    """SIGKILL for both, the daemon first: nobody is there to start another."""
+def kill_both(running: Running, *others: int) -> None:
+    """SIGKILL for both, and for others of theirs at once, the helper last: nobody is there to start any anew."""
     unprivileged, root = daemon(running), helper(running)
     os.kill(root, signal.SIGSTOP)
-    os.kill(unprivileged, signal.SIGKILL)
+    for pid in (unprivileged, *others):
+        os.kill(pid, signal.SIGKILL)
     kill_helper(running)
-    running.until(lambda: gone(unprivileged), "the end of both")
+    running.until(lambda: all(map(gone, (unprivileged, *others))), "the end of all")
