@@ -40,7 +40,7 @@ _clone_here = _libc.clone
 _clone_here.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 _sleep = ctypes.cast(_libc.sleep, ctypes.c_void_p)
 _stack = ctypes.create_string_buffer(1 << 14)
-_LONG = 60  # seconds
+_SECONDS = 0
 
 #: Call → its number on x86-64, and on architectures that follow asm-generic/unistd.h. Calls newer than
 #: 2019 share one number on all of them.
@@ -183,15 +183,16 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
 
 
 def clone_asleep(flags: int) -> int:
-    """The PID of a process that sleeps in new namespaces and does nothing else; it is to be killed and waited for
-    (with __WALL: it sends no SIGCHLD), and ends by itself if that is forgotten.
+    """The PID of a process that is born in new namespaces, sleeps for no time and ends. Until it is waited for (with
+    __WALL: it sends no SIGCHLD), its namespaces are found by its number. Had it slept on, it would have kept the helper's
+    lock, and the sockets whose end tells others that the helper is dead, if that had been killed meanwhile.
 
     It shares this process's memory and descriptors, so that nothing is copied: it costs a twentieth of a fork.
     Safe: it runs sleep(3) on a stack of its own, which writes nothing of ours before it ends; its signals
     must be blocked, or a handler of ours would run in it. Not two at once: there is one stack.
     """
     flags |= _CLONE_VM | _CLONE_FILES
-    pid: int = _clone_here(_sleep, ctypes.addressof(_stack) + len(_stack) & -16, flags, _LONG)
+    pid: int = _clone_here(_sleep, ctypes.addressof(_stack) + len(_stack) & -16, flags, _SECONDS)
     if pid < 0:
         raise KernelError("clone", ctypes.get_errno(), hex(flags))
     return pid

@@ -58,7 +58,7 @@ def make_user(first: int, count: int) -> int:
 
 
 def _end(sleeper: int) -> None:
-    """It must not live when the next one is made, which has the same stack; SIGKILL to our own child is never refused."""
+    """It must have ended when the next one is made, which has the same stack; SIGKILL to our own child is never refused."""
     ended = False
     while not ended:
         with suppress(OSError):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import Running, Supervise, shell
+from supervisor.kernel import libc, namespaces, process
+from tests.support.running import Running, Supervise, has_ended, shell, until
 
 pytestmark = pytest.mark.kernel
 
@@ -231,3 +232,17 @@ def test_a_limit_above_what_root_may_give_is_refused_by_name(supervise: Supervis
     assert failed["stage"] == "rlimits"
     assert "nofile" in failed["path"]
     assert failed["hint"]
+
+
+def test_who_is_born_to_make_a_namespace_has_ended_at_once_and_can_be_asked_for_it_all_the_same() -> None:
+    """It shares the helper's descriptors: were the helper killed, whoever still had them would keep its lock."""
+    before = process.block_signals()
+    born = libc.clone_asleep(namespaces.FLAGS["user"])
+    try:
+        until(lambda: has_ended(Path(f"/proc/{born}")), "its end")
+        Path(f"/proc/{born}/uid_map").write_text(f"0 {FIRST} 65536")
+        assert ids(born) == (0, FIRST, 65536)
+        assert os.readlink(f"/proc/{born}/ns/user") != os.readlink("/proc/self/ns/user")
+    finally:
+        os.waitpid(born, 0x40000000)  # __WALL
+        process.unblock_signals(before)
