@@ -31,11 +31,13 @@ unit: .venv/dev
 	$(PYTEST) tests/unit
 
 # The unit tests with thousands of examples each, new ones at every run; every fault of a launch, and
-# two hundred rounds of SIGKILL for the supervisor's own parts, and half an hour of everything at once (as root).
+# two hundred rounds of SIGKILL for the supervisor's own parts, five hundred for the daemon under load, and half an hour of
+# everything at once (as root).
 long: .venv/dev
 	HYPOTHESIS_PROFILE=long FAULTS=every $(PYTEST) tests/unit
 	FAULTS=every $(PYTEST) tests/kernel/test_fail_closed.py --capture=no
 	CHAOS_ROUNDS=200 $(PYTEST) tests/kernel/test_chaos.py --capture=no
+	KILLS=500 $(PYTEST) tests/kernel/test_daemon_kills.py --capture=no
 	FAULTS=long $(PYTEST) tests/kernel/test_faults_*.py
 	$(BIN)/python -m benchmarks.soak
 
