@@ -77,8 +77,7 @@ class Fleet:
         """Keep all containers until cancelled; what an earlier supervisor knew is read first."""
         for keeper in self._keepers.values():
             keeper.recall()
-        for name in set(self._ports.ledger.names()) - self._keepers.keys():
-            unsaid.recall(name, self._ports)
+        unsaid.recall_others(self._keepers, self._ports)
         self._order.recall()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery

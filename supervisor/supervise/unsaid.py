@@ -7,11 +7,13 @@ Laws:
 - Between saving and writing no other task has a turn: behind that place come the records that waited to be
   written, and then these. So no more than these are looked at, however long ago that was.
 - What is not among them is missing, and written by the same rule: it is saved first, with the place where it goes now.
-- Records that wait because they cannot be written are saved again with each step, until they are written.
+- Records of its steps that wait because they cannot be written are saved again with each step, until they are written;
+  the newest MOST of them, since an entry is of bounded size.
 - In a log that is another one by now nothing is missing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 from supervisor.core.events import Record
@@ -20,6 +22,9 @@ from supervisor.supervise.outside import Ports
 from supervisor.supervise.ports import Journal, Log
 
 KEY = "unsaid"
+MOST = 200
+#: What the events of steps begin with. What other rooms record of a container is not in the ledger either.
+_STEPS = "container."
 #: Of a record on disk, what the noted one does not have.
 _OWN = frozenset({"ts", "level"})
 #: Of a record on disk, what the noted one does not have among its fields.
@@ -34,7 +39,8 @@ def noted(name: str, records: Iterable[Record], log: Log) -> dict[str, Any]:
     """What goes into the ledger's entry of a container right before these are recorded."""
     rows: list[Any] = []
     try:
-        for one in log.waiting(name):
+        waiting = [one for one in log.waiting(name) if one["event"].startswith(_STEPS)]
+        for one in waiting[-MOST:]:
             fields = {key: value for key, value in one.items() if key not in _HEAD}
             rows.append((one["level"], one["event"], one.get("run", 0), fields))
         rows += [(one.level, one.event, one.run, dict(one.fields)) for one in records]
@@ -78,8 +84,16 @@ def make_up(name: str, entry: Entry, ports: Ports) -> None:
         say(ports.journal, name, record)
 
 
+def recall_others(declared: Collection[str], ports: Ports) -> None:
+    """As `make_up`, for all that are not declared any more."""
+    with suppress(OSError):
+        for name in ports.ledger.names():
+            if name not in declared:
+                recall(name, ports)
+
+
 def recall(name: str, ports: Ports) -> None:
-    """As `make_up`, for one that is not declared any more. What is of no use is left alone."""
+    """As `make_up`; what is of no use is left alone."""
     try:
         entry = ports.ledger.load(name)
         if entry is not None:

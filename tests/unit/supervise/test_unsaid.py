@@ -164,6 +164,20 @@ def test_who_follows_may_be_killed_at_it_too(story: list[tuple[str, Any, Any]], 
         assert {name: now.told(name) for name in "abc"} == now.saved
 
 
+def test_an_entry_stays_small_however_much_waits() -> None:
+    with world() as now:
+        now.disk.full = True
+        for _ in range(unsaid.MOST):
+            now.ports.journal.record("info", "cgroup.stat", "a", 1, percent=1.0)
+            now.step("a", 2)
+        entry = now.ports.ledger.load("a")
+        assert entry
+        assert len(entry.content[unsaid.KEY]["records"]) == unsaid.MOST + 2
+        now.disk.full = False
+        now.follow()
+        assert now.told("a") == now.saved["a"][-unsaid.MOST - 2 :]
+
+
 def test_in_a_log_that_was_taken_away_nothing_is_missing() -> None:
     with world() as now:
         now.step("a", 1)
