@@ -1,7 +1,8 @@
 """Holds when the real daemon, which captures the output, is killed at random moments under load: no line is lost, doubled or out of
 order, and every segment can be read, by our own program and by everybody's.
 
-The seed is printed; CHAOS_SEED=N takes the same moments again, KILLS=N more of them.
+Two supervisors are killed in turn: one comes back while the other is killed. The seed is printed; CHAOS_SEED=N takes the same
+moments again, KILLS=N more of them.
 """
 
 import json
@@ -26,6 +27,8 @@ from tests.support.running import Running, Supervise, shell
 pytestmark = pytest.mark.kernel
 
 KILLS = int(os.environ.get("KILLS", "10"))
+#: A daemon that dies again and again is started later and later; with the helper that is forgotten.
+IN_A_ROW = 3
 
 #: Numbers, in bursts, on both streams; asked to end, it says last of all how many there were.
 FLOOD = """
@@ -53,12 +56,19 @@ def flood(form: str, burst: str, pace: str) -> dict[str, Any]:
 def test_killed_at_random_moments_it_loses_doubles_and_moves_no_line(supervise: Supervise) -> None:
     seed = int(os.environ.get("CHAOS_SEED", "0")) or secrets.randbelow(1 << 32)
     print(f"CHAOS_SEED={seed}")
-    running = supervise({name: flood(*how) for name, how in FLOODS.items()}, settings=LOGS)
-    pids = {name: running.state(name, "running")["pid"] for name in FLOODS}
-    done = kill(running, random.Random(seed))
-    assert done.total() == KILLS
-    running.until_answering()
-    assert {name: running.of(name)["pid"] for name in FLOODS} == pids
+    floods = {name: flood(*how) for name, how in FLOODS.items()}
+    both = [supervise(floods, settings=LOGS), supervise(floods, settings=LOGS)]
+    pids = [services(running) for running in both]
+    done = kill(both, random.Random(seed))
+    print(dict(done))
+    for running, before in zip(both, pids, strict=True):
+        running.until_answering()
+        assert services(running) == before
+        check(running)
+
+
+def check(running: Running) -> None:
+    """Once nobody is killed any more."""
     running.until(lambda: all(closed(running, name, ".zst") for name in FLOODS), "compressed segments")
     for name in FLOODS:
         running.done("stop", name)
@@ -69,27 +79,37 @@ def test_killed_at_random_moments_it_loses_doubles_and_moves_no_line(supervise: 
     told = Counter((one["container"], one["run"]) for one in running.events("container.exited"))
     assert told == {(name, 1): 1 for name in FLOODS}
     segments = sum(closed(running, name, "") for name in FLOODS)
-    print(f"{dict(done)}, {lines} lines, {segments} closed segments")
+    print(f"{lines} lines, {segments} closed segments")
 
 
-def kill(running: Running, chance: random.Random) -> Counter[str]:
-    """Half of the daemons while they are starting, or before; now and then the helper too."""
+def kill(both: list[Running], chance: random.Random) -> Counter[str]:
+    """About half of the daemons while they are starting, or before; now and then the helper too."""
     done: Counter[str] = Counter()
+    row = [0, 0]
     while done.total() < KILLS:
+        which = done.total() % 2
+        running = both[which]
         if chance.random() < 0.5:
             running.until_answering()
-            time.sleep(chance.uniform(0.0, 0.25))
+            time.sleep(chance.uniform(0.0, 0.2))
         else:
-            time.sleep(chance.uniform(0.0, 0.9))
-        if chance.random() < 0.15:
+            time.sleep(chance.uniform(0.0, 0.6))
+        if row[which] == IN_A_ROW or chance.random() < 0.1:
             kill_both(running)
             running.begin()
             done["with the helper"] += 1
+            row[which] = 0
         else:
-            with suppress(ProcessLookupError):
-                os.kill(daemon(running), signal.SIGKILL)
-                done["alone"] += 1
+            os.kill(daemon(running), signal.SIGKILL)
+            done["alone"] += 1
+            row[which] += 1
+        if done.total() % 50 == 0:
+            print(f"{done.total()} kills", flush=True)
     return done
+
+
+def services(running: Running) -> dict[str, int]:
+    return {name: running.state(name, "running")["pid"] for name in FLOODS}
 
 
 def closed(running: Running, name: str, suffix: str) -> int:
