@@ -5,11 +5,10 @@ Laws:
 - Who has to wait has a place of its own in the queue: nobody is put off twice, and places are 1 / rate apart.
 """
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Brake:
+class Brake(NamedTuple):
     """`tokens` below 0 are restarts that wait; `since` is when it began to act, `held` how many it has put off since."""
 
     rate: float
@@ -27,10 +26,10 @@ def take(brake: Brake, now: float) -> tuple[Brake, float]:
     """One restart is due: the brake after it, and the seconds by which it is put off."""
     filled = _fill(brake, now)
     wait = max(0.0, (1 - filled.tokens) / brake.rate)
-    new = replace(filled, tokens=filled.tokens - 1)
+    new = filled._replace(tokens=filled.tokens - 1)
     if not wait:
         return new, 0.0
-    return replace(new, since=now if brake.since is None else brake.since, held=brake.held + 1), wait
+    return new._replace(since=now if brake.since is None else brake.since, held=brake.held + 1), wait
 
 
 def rest(brake: Brake, now: float) -> float:
@@ -39,12 +38,12 @@ def rest(brake: Brake, now: float) -> float:
 
 
 def release(brake: Brake, now: float) -> Brake:
-    return replace(_fill(brake, now), since=None, held=0)
+    return _fill(brake, now)._replace(since=None, held=0)
 
 
 def _fill(brake: Brake, now: float) -> Brake:
     tokens = min(_burst(brake.rate), brake.tokens + max(0.0, now - brake.at) * brake.rate)
-    return replace(brake, tokens=tokens, at=max(now, brake.at))
+    return brake._replace(tokens=tokens, at=max(now, brake.at))
 
 
 def _burst(rate: float) -> float:

@@ -43,13 +43,13 @@ CAUSES = {
 
 def _intend(machine: Machine, event: StopAsked | RestartAsked) -> Machine:
     if isinstance(event, RestartAsked):
-        return replace(machine, wanted="restart", by=event.by, closed=False)
+        return machine._replace(wanted="restart", by=event.by, closed=False)
     if event.by in {"operator", "configuration"}:
-        return replace(machine, wanted="stop", by=event.by, closed=False)
+        return machine._replace(wanted="stop", by=event.by, closed=False)
     stopped_before = machine.wanted == "stop" and machine.by == "operator"
     closed = not (stopped_before and machine.restart.policy == "unless-stopped")
     by = "operator" if stopped_before else "supervisor"
-    return replace(machine, wanted="stop", by=by, closed=closed)
+    return machine._replace(wanted="stop", by=by, closed=closed)
 
 
 def halt(machine: Machine, event: StopAsked | RestartAsked, at: Moment) -> Step:
@@ -59,7 +59,7 @@ def halt(machine: Machine, event: StopAsked | RestartAsked, at: Moment) -> Step:
 
 
 def _end(machine: Machine, at: Moment, *, now: bool = False, why: str = "") -> Step:
-    new = replace(machine, state="stopping", killed=now)
+    new = machine._replace(state="stopping", killed=now)
     new, timer = arm(new, at.now, max(new.stop.timeout, KILL_AGAIN) if now else new.stop.timeout)
     signal = "SIGKILL" if now else machine.stop.signal
     fields: dict[str, Json] = {"by": new.by, "signal": signal, "timeout_s": machine.stop.timeout}
@@ -70,29 +70,29 @@ def _end(machine: Machine, at: Moment, *, now: bool = False, why: str = "") -> S
 
 def fail(machine: Machine, by: str, why: str, at: Moment) -> Step:
     """End what runs because it does not do its work; the policy then decides. `by` is one of CAUSES."""
-    return _end(replace(machine, wanted="decide", by=by), at, why=why)
+    return _end(machine._replace(wanted="decide", by=by), at, why=why)
 
 
 def give_up(machine: Machine, event: GivenUp, at: Moment) -> Step:
     """Its group has failed."""
-    new = replace(machine, wanted="fail", by="group", closed=False, reason=event.why)
+    new = machine._replace(wanted="fail", by="group", closed=False, reason=event.why)
     if machine.state == "stopping":
         return (machine, ()) if machine.wanted == "stop" else (new, ())
     if machine.state in {"starting", "running"}:
         return _end(new, at, now=machine.state == "starting", why=event.why)
-    new = replace(new, state="failed", due=None)
+    new = new._replace(state="failed", due=None)
     remove = (Remove(),) if machine.state == "backoff" else ()
     return new, (record(new, "error", "container.failed", reason=event.why), *remove)
 
 
 def depend(machine: Machine, event: Dependencies, at: Moment) -> Step:
     """While it runs: something that it requires is no longer there, so it goes down, and comes back with it."""
-    new = replace(machine, unmet=event.unmet)
+    new = machine._replace(unmet=event.unmet)
     lost = [wait for wait in event.unmet if wait.required]
     if not lost:
         return new, ()
     why = "; ".join(f"{wait.name} {wait.why}" for wait in lost)
-    return _end(replace(new, wanted="restart", by="dependency"), at, now=machine.state == "starting", why=why)
+    return _end(new._replace(wanted="restart", by="dependency"), at, now=machine.state == "starting", why=why)
 
 
 def kill(machine: Machine, _event: TimerFired, at: Moment) -> Step:
@@ -102,7 +102,7 @@ def kill(machine: Machine, _event: TimerFired, at: Moment) -> Step:
 
 def _slay(machine: Machine, why: str, at: Moment) -> Step:
     # The timer goes on: a kill that was lost with the link to the helper is asked for again.
-    new, timer = arm(replace(machine, killed=True), at.now, max(machine.stop.timeout, KILL_AGAIN))
+    new, timer = arm(machine._replace(killed=True), at.now, max(machine.stop.timeout, KILL_AGAIN))
     return new, (record(new, "warning", "container.killing", reason=why), Kill(new.run), timer)
 
 
@@ -118,7 +118,7 @@ def go_on(machine: Machine, event: StartAsked | RestartAsked, _at: Moment) -> St
         return machine, ()
     if event.by == "group" and machine.wanted in {"stop", "fail"}:
         return machine, ()  # who stopped it meant it
-    return replace(machine, wanted="restart", by=event.by, closed=False), ()
+    return machine._replace(wanted="restart", by=event.by, closed=False), ()
 
 
 def too_late(machine: Machine, event: Launched, at: Moment) -> Step:
@@ -126,7 +126,7 @@ def too_late(machine: Machine, event: Launched, at: Moment) -> Step:
     if machine.pid is not None and not event.adopted:
         return machine, ()
     began = at.now if machine.started_at is None else machine.started_at
-    new = replace(machine, pid=event.pid, started_at=began)
+    new = machine._replace(pid=event.pid, started_at=began)
     end: Effect = Kill(new.run) if new.killed else Signal(new.run, new.stop.signal)
     return new, (started(new, event), end)
 
@@ -139,10 +139,10 @@ def halted(machine: Machine, event: LaunchFailed | Exited | Vanished, at: Moment
         return _gave_up(new, fact, machine.reason)
     if machine.wanted == "restart":
         if machine.by not in {"dependency", "group"}:
-            new = replace(new, history=History())
+            new = new._replace(history=History())
         new, effects = launch(new, f"asked by {machine.by}")
         return new, (fact, *effects)
-    new = replace(new, state="stopped")
+    new = new._replace(state="stopped")
     return new, (fact, record(new, "info", "container.stopped", by=new.by), Remove())
 
 
@@ -150,7 +150,7 @@ def rest(machine: Machine, event: StopAsked, _at: Moment) -> Step:
     new = _intend(machine, event)
     if event.by == "operator" or machine.state in {"waiting", "backoff"}:
         remove = () if machine.state in RESTING else (Remove(),)
-        new = replace(new, state="stopped", due=None, reason="")
+        new = new._replace(state="stopped", due=None, reason="")
         return new, (record(new, "info", "container.stopped", by=new.by), *remove)
     return new, ()  # exited and failed stay what they are when the supervisor goes
 
@@ -174,24 +174,24 @@ def ended(machine: Machine, event: Exited | LaunchFailed | Vanished, at: Moment)
     if machine.wanted == "decide":
         outcome = replace(outcome, cause=CAUSES[machine.by])
     decision = decide(machine.restart, outcome, machine.history, at.now)
-    new, fact = told(replace(machine, history=decision.history), event, at, _sentence(decision))
-    new = replace(new, wanted="start")
+    new, fact = told(machine._replace(history=decision.history), event, at, _sentence(decision))
+    new = new._replace(wanted="start")
     if decision.verdict == "again":
         return _wait(new, decision, fact, at)
     if decision.verdict == "leave" and outcome.launched:
-        return replace(new, state="exited", reason=decision.why), (fact, Remove())
+        return new._replace(state="exited", reason=decision.why), (fact, Remove())
     return _gave_up(new, fact, refused if decision.verdict == "leave" else decision.why)
 
 
 def _wait(machine: Machine, decision: Decision, fact: Record, at: Moment) -> Step:
     seconds = delay(decision.history.restarts, machine.restart.backoff, at.u)
-    new, timer = arm(replace(machine, state="backoff", reason=decision.why), at.now, seconds)
+    new, timer = arm(machine._replace(state="backoff", reason=decision.why), at.now, seconds)
     fields: dict[str, Json] = {"delay_s": round(seconds, 6), "failures": decision.history.failures}
     return new, (fact, record(new, "warning", "container.backoff", **fields, why=decision.why), timer)
 
 
 def _gave_up(machine: Machine, fact: Record, why: str) -> Step:
-    new = replace(machine, state="failed", reason=why)
+    new = machine._replace(state="failed", reason=why)
     return new, (fact, record(new, "error", "container.failed", reason=why), Remove())
 
 

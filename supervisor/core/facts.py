@@ -1,7 +1,6 @@
 """What happened to a run, as a machine that knows it and the Record that tells it."""
 
 import errno
-from dataclasses import replace
 
 from supervisor.core.events import Exited, Json, Launched, LaunchFailed, Record, Vanished
 from supervisor.core.machine import Exit, Machine, Moment, Reason
@@ -45,7 +44,7 @@ def told(
     machine: Machine, event: LaunchFailed | Exited | Vanished, at: Moment, decision: str
 ) -> tuple[Machine, Record]:
     """The end of a run: the machine with nothing alive any more, and its record."""
-    new = replace(machine, due=None, pid=None, started_at=None, ready=False, healthy=None, failing=0)
+    new = machine._replace(due=None, pid=None, started_at=None, ready=False, healthy=None, failing=0)
     if isinstance(event, LaunchFailed):
         fields: dict[str, Json] = {"stage": event.stage, "errno": event.errno, "path": event.path}
         level = "info" if machine.state == "stopping" else "error"
@@ -59,7 +58,7 @@ def told(
     asked = last.reason in {"operator", "configuration", "schedule", "supervisor", "dependency", "group"}
     ended_well = last.code == 0 and last.reason not in ASKERS
     level = "info" if asked or ended_well else "warning"
-    return replace(new, last=last), record(new, level, "container.exited", **fields)
+    return new._replace(last=last), record(new, level, "container.exited", **fields)
 
 
 def _reason(machine: Machine, event: Exited) -> Reason:

@@ -86,23 +86,26 @@ def fold(
     """The history after one record about run `number`. `reading` is the run's last, where it ends here."""
     if number < 1:
         return runs
-    run = next((each for each in runs if each.run == number), None)
-    before = next((each for each in reversed(runs) if each.run < number), None)
+    last = bool(runs) and runs[-1].run == number  # as it is with nearly every record
+    run = runs[-1] if last else next((each for each in runs if each.run == number), None)
     happening = Happening(at, event, dict(fields))
     if event == "container.starting":
+        before = next((each for each in reversed(runs) if each.run < number), None)
         new: Run | None = _starting(run or Run(number), before, happening, operator)
     else:
-        new = _told(run or Run(number), happening, operator)
+        new = _told(run or Run(number), happening, operator, reading)
     if new is None:
         return runs
-    if reading is not None and new.end is not None:
-        new = replace(new, reading=reading)
+    if last:
+        return (*runs[:-1], new)
     others = tuple(each for each in runs if each.run != number)
     return tuple(sorted((*others, new), key=lambda each: each.run))[-KEPT:]
 
 
-def _told(run: Run, told: Happening, operator: Operator | None) -> Run | None:
+def _told(run: Run, told: Happening, operator: Operator | None, reading: Reading | None) -> Run | None:
     at, event, fields = told.at, told.event, told.fields
+    if event == "container.exited":
+        return _ended(run, at, fields, reading)
     if does := DIRECT.get(event):
         return does(run, at, fields)
     if event == "container.stopping":
@@ -141,7 +144,7 @@ def _unlaunched(run: Run, at: float, fields: dict[str, Any]) -> Run:
     return replace(run, ended_at=at, end=End("launch", failure=failure), decision=decision)
 
 
-def _ended(run: Run, at: float, fields: dict[str, Any]) -> Run:
+def _ended(run: Run, at: float, fields: dict[str, Any], reading: Reading | None) -> Run:
     end = End(
         str(fields.get("reason", "unknown")),
         fields.get("code"),
@@ -151,7 +154,8 @@ def _ended(run: Run, at: float, fields: dict[str, Any]) -> Run:
         fields.get("uptime_s"),
     )
     decision = str(fields.get("decision", ""))
-    return replace(run, ended_at=at, end=end, decision=decision, reading=_used(run.reading, fields))
+    used = reading or _used(run.reading, fields)
+    return replace(run, ended_at=at, end=end, decision=decision, reading=used)
 
 
 def _used(reading: Reading | None, fields: dict[str, Any]) -> Reading | None:
@@ -179,6 +183,5 @@ DIRECT: dict[str, Callable[[Run, float, dict[str, Any]], Run]] = {
     "container.started": _started,
     "container.adopted": _adopted,
     "container.ready": _ready,
-    "container.exited": _ended,
     "container.launch_failed": _unlaunched,
 }

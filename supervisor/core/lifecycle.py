@@ -20,7 +20,6 @@ ending, and what probes say of it in probing.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from supervisor.core import ending, probing, starting
@@ -55,7 +54,7 @@ def step(machine: Machine, event: Event, now: float, u: float = 0.5) -> Step:
     if rule is not None:
         return rule.does(machine, event, Moment(now, u))
     if isinstance(event, Dependencies):  # to be known when it is launched the next time
-        return replace(machine, unmet=event.unmet), ()
+        return machine._replace(unmet=event.unmet), ()
     return machine, ()
 
 

@@ -6,8 +6,6 @@ Laws:
   in a row, health.recovered at the first success after that.
 """
 
-from dataclasses import replace
-
 from supervisor.core.ending import fail
 from supervisor.core.events import Probed, TimerFired, Unready, WatchdogMissed
 from supervisor.core.facts import record, uptime
@@ -19,7 +17,7 @@ _NOT_YET = "not ready yet: "
 
 def doubt(machine: Machine, event: Unready, _at: Moment) -> Step:
     """Shown while it is so; on record only if it stays so."""
-    return (machine if machine.ready else replace(machine, reason=f"{_NOT_YET}{event.why}")), ()
+    return (machine if machine.ready else machine._replace(reason=f"{_NOT_YET}{event.why}")), ()
 
 
 def expire(machine: Machine, _event: TimerFired, at: Moment) -> Step:
@@ -36,10 +34,10 @@ def probe(machine: Machine, event: Probed, at: Moment) -> Step:
         return _succeeded(machine)
     if uptime(machine, at) < health.start_period:
         return machine, ()
-    new = replace(machine, failing=machine.failing + 1)
+    new = machine._replace(failing=machine.failing + 1)
     if machine.healthy is False or new.failing < health.retries:
         return new, ()
-    new = replace(new, healthy=False)
+    new = new._replace(healthy=False)
     told = record(new, "warning", "health.failed", failures=new.failing, why=event.why, action=health.action)
     if health.action == "none":
         return new, (told,)
@@ -48,7 +46,7 @@ def probe(machine: Machine, event: Probed, at: Moment) -> Step:
 
 
 def _succeeded(machine: Machine) -> Step:
-    new = replace(machine, healthy=True, failing=0)
+    new = machine._replace(healthy=True, failing=0)
     if machine.healthy is False:
         return new, (record(new, "info", "health.recovered", failures=machine.failing),)
     return new, ()

@@ -5,8 +5,6 @@ Laws:
 - A run is ready once exec succeeded, or with `ready` once the probe said so; until then a timer runs.
 """
 
-from dataclasses import replace
-
 from supervisor.core.events import (
     BecameReady,
     Dependencies,
@@ -32,7 +30,7 @@ Step = tuple[Machine, tuple[Effect, ...]]
 
 
 def arm(machine: Machine, now: float, seconds: float) -> tuple[Machine, SetTimer]:
-    armed = replace(machine, timer=machine.timer + 1, due=now + seconds)
+    armed = machine._replace(timer=machine.timer + 1, due=now + seconds)
     return armed, SetTimer(armed.timer, seconds)
 
 
@@ -40,8 +38,7 @@ def launch(machine: Machine, why: str) -> Step:
     """The next run, or waiting for what stands in its way."""
     if machine.unmet:
         return _await_others(machine)
-    new = replace(
-        machine,
+    new = machine._replace(
         state="starting",
         run=machine.run + 1,
         wanted="start",
@@ -56,8 +53,8 @@ def launch(machine: Machine, why: str) -> Step:
 
 
 def _await_others(machine: Machine) -> Step:
-    new = replace(
-        machine, state="waiting", wanted="start", closed=False, due=None, reason=_waits(machine.unmet)
+    new = machine._replace(
+        state="waiting", wanted="start", closed=False, due=None, reason=_waits(machine.unmet)
     )
     rests = machine.state in LIVE or machine.state == "backoff"
     return new, (_waiting(new), *((Remove(),) if rests else ()))
@@ -78,12 +75,12 @@ def depend(machine: Machine, event: Dependencies, _at: Moment) -> Step:
     """While it waits: the way is free, or what stands in it has changed."""
     if machine.unmet == event.unmet:
         return machine, ()
-    new = replace(machine, unmet=event.unmet)
+    new = machine._replace(unmet=event.unmet)
     if not machine.by:
         return new, ()  # nobody has asked for it yet
     if not new.unmet:
         return launch(new, f"what it waited for is there: {', '.join(wait.name for wait in machine.unmet)}")
-    new = replace(new, reason=_waits(new.unmet))
+    new = new._replace(reason=_waits(new.unmet))
     # Said again only where somebody must act: waiting is told once, not at each turn of what is waited for.
     told = {wait.name for wait in machine.unmet if wait.blocked}
     blocked = {wait.name for wait in new.unmet if wait.blocked}
@@ -95,14 +92,14 @@ def begin(machine: Machine, event: StartAsked | RestartAsked, _at: Moment) -> St
         return machine, ()  # a supervisor that was killed carries on; it starts nothing anew
     verb = "restart" if isinstance(event, RestartAsked) else "start"
     if machine.state == "waiting" and machine.by and machine.unmet:
-        return replace(machine, by=event.by), ()  # it goes on waiting, and that has been said
-    fresh = replace(machine, by=event.by, history=History(), restarts=0)
+        return machine._replace(by=event.by), ()  # it goes on waiting, and that has been said
+    fresh = machine._replace(by=event.by, history=History(), restarts=0)
     return launch(fresh, "boot" if event.by == "boot" else f"{verb} asked by {event.by}")
 
 
 def retry(machine: Machine, _event: TimerFired, _at: Moment) -> Step:
     why = f"restart {machine.history.restarts} in a row: {machine.reason}"
-    return launch(replace(machine, restarts=machine.restarts + 1), why)
+    return launch(machine._replace(restarts=machine.restarts + 1), why)
 
 
 def hold(machine: Machine, event: Held, at: Moment) -> Step:
@@ -114,16 +111,16 @@ def hold(machine: Machine, event: Held, at: Moment) -> Step:
 def relaunch(machine: Machine, event: Vanished, _at: Moment) -> Step:
     # The request was lost with whom it was made to, so the same run is asked for again: now, or when it may be.
     if machine.unmet:
-        return _await_others(replace(machine, run=machine.run - 1))
+        return _await_others(machine._replace(run=machine.run - 1))
     why = "the launch was asked for by a supervisor that is gone"
     return machine, (record(machine, "info", "container.starting", why=why), Launch(event.run))
 
 
 def run(machine: Machine, event: Launched, at: Moment) -> Step:
-    new = replace(machine, state="running", pid=event.pid, started_at=at.now)
+    new = machine._replace(state="running", pid=event.pid, started_at=at.now)
     readiness = machine.readiness
     if readiness is None:
-        return replace(new, ready=True), (started(new, event),)
+        return new._replace(ready=True), (started(new, event),)
     if _unheard(new, event):
         new, told = _ready(new, taken_over=True)
         return new, (started(new, event), told)
@@ -134,7 +131,7 @@ def run(machine: Machine, event: Launched, at: Moment) -> Step:
 def still_running(machine: Machine, event: Launched, _at: Moment) -> Step:
     if not event.adopted:
         return machine, ()
-    new, told = replace(machine, pid=event.pid), started(machine, event)
+    new, told = machine._replace(pid=event.pid), started(machine, event)
     if _unheard(new, event):
         new, ready = _ready(new, taken_over=True)
         return new, (told, ready)
@@ -159,7 +156,7 @@ def become_ready(machine: Machine, _event: BecameReady, at: Moment) -> Step:
 
 
 def _ready(machine: Machine, **fields: float | bool) -> tuple[Machine, Record]:
-    new = replace(machine, ready=True, due=None, reason="")
+    new = machine._replace(ready=True, due=None, reason="")
     return new, record(new, "info", "container.ready", **fields)
 
 

@@ -29,6 +29,8 @@ __all__ = ["Link", "Read", "Report"]
 _ROOM_FOR_FD = socket.CMSG_SPACE(4)
 #: Seconds between two looks, without a helper, at a container whose pidfd is not kept.
 LOOK = 1.0
+#: So many reports are heard before the others have their turn.
+TURN = 64
 
 
 class Read(NamedTuple):
@@ -154,23 +156,31 @@ class Link:
                 nursery.start_soon(self._await_end, name, one, deliver)
 
     async def _hear(self, deliver: Callable[[Report], None]) -> None:
-        """Until the helper closes its end."""
+        """Until the helper closes its end. What has come is heard in one go, as long as others need not wait for it."""
         while True:
-            try:
-                data, extra, _, _ = await self._socket.recvmsg(MAX, _ROOM_FOR_FD)
-            except ConnectionError:
-                data, extra = b"", []
-            if not data:
-                return
-            report = decode_report(data)
-            if self.probings.hear(report, extra):
-                continue
-            if report.what in ("read", "unread", "limits") or report.path.startswith("reload: "):
-                self._note_files(report, extra)
-            else:
-                self._keep_pidfd(report, extra)
-            self._answer(report)
-            deliver(report)
+            await trio.lowlevel.wait_readable(self._helper)
+            for _ in range(TURN):
+                try:
+                    data, extra, _, _ = self._helper.recvmsg(MAX, _ROOM_FOR_FD)
+                except BlockingIOError:
+                    break
+                except ConnectionError:
+                    return
+                if not data:
+                    return
+                self._note(decode_report(data), extra, deliver)
+
+    def _note(
+        self, report: Report, extra: list[tuple[int, int, bytes]], deliver: Callable[[Report], None]
+    ) -> None:
+        if self.probings.hear(report, extra):
+            return
+        if report.what in ("read", "unread", "limits") or report.path.startswith("reload: "):
+            self._note_files(report, extra)
+        else:
+            self._keep_pidfd(report, extra)
+        self._answer(report)
+        deliver(report)
 
     def _lose(self) -> None:
         self._lost = True

@@ -92,7 +92,10 @@ class Capture:
             self._epoll.register(fifo.fd, select.EPOLLIN | select.EPOLLET)
 
     async def drain(self, name: str) -> None:
+        """At once where nothing waits, as it is with most."""
         for fifo in self._fifos.get(name, ()):
+            if fifo not in self._paused and not fifo.waiting():
+                continue
             for final in (False, True):
                 while self._by_fd.get(fifo.fd) is fifo:
                     moved = self._try(fifo, final=final)
@@ -102,7 +105,6 @@ class Capture:
                         await trio.lowlevel.checkpoint()
                     else:
                         break
-        await trio.lowlevel.checkpoint()
 
     def detach(self, name: str) -> None:
         for fifo in self._fifos.pop(name, ()):

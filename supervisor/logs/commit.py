@@ -44,7 +44,7 @@ class Committer:
                 after=place.size + len(batch.data),
             )
         )
-        store.append(batch.data)
+        store.append(batch.data, place)
         self._notebook.consume(fifo.fd, batch.consumed)
         self._notebook.clear()
         self._open = False

@@ -15,8 +15,8 @@ import os
 import select
 import stat
 from collections import deque
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
 import msgspec
@@ -45,6 +45,7 @@ class Journal:
         self._screen = Screen(stream) if stream is not None and not _nobody(stream) else None
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._together = 0
+        self._batch = Batch(self)
         self.dropped = 0
         # Bound once: a logger that is not is made anew for each record.
         self._log = structlog.wrap_logger(
@@ -59,15 +60,9 @@ class Journal:
         method = level if level in _LEVELS else "info"
         getattr(self._log, method)(event, container=container, run=run, **fields)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """What is recorded within is written at its end. Nothing in it may wait for another task."""
-        self._together += 1
-        try:
-            yield
-        finally:
-            self._together -= 1
-            self._settle()
+        return self._batch
 
     def flush(self) -> bool:
         """Write what waits; False if it still has to."""
@@ -97,6 +92,13 @@ class Journal:
         except OSError:
             return False
         return True
+
+    def begin(self) -> None:
+        self._together += 1
+
+    def end(self) -> None:
+        self._together -= 1
+        self._settle()
 
     def _settle(self) -> None:
         if self._together or not self._waiting:
@@ -143,6 +145,19 @@ class Journal:
         if self._screen is not None:
             self._screen.show(entry, line)
         return (entry["ts"], line + b"\n"), {}
+
+
+class Batch:
+    """`together`, without a generator each time."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __enter__(self) -> None:
+        self._journal.begin()
+
+    def __exit__(self, *_error: object) -> None:
+        self._journal.end()
 
 
 class Screen:

@@ -32,6 +32,9 @@ from supervisor.logs.stamp import LENGTH, file_stem, instant
 from supervisor.logs.sync import Sync
 
 MODE = 0o640
+#: As much of a stamp as says the day.
+DAY = len("2026-11-23")
+SECONDS_OF_A_DAY = 86400.0
 
 
 class Place(NamedTuple):
@@ -77,8 +80,7 @@ class Store:
         self._segment_age = segment_age
 
     def write(self, batch: bytes, ts: str) -> None:
-        self.prepare(len(batch), ts)
-        self.append(batch)
+        self.append(batch, self.prepare(len(batch), ts))
 
     def place(self) -> Place:
         stat = os.fstat(self._fd())
@@ -101,9 +103,12 @@ class Store:
             self._born = ts
         return place
 
-    def append(self, batch: bytes) -> None:
-        fd = self._fd()
-        before = os.fstat(fd).st_size
+    def append(self, batch: bytes, place: Place) -> None:
+        """`place` is what `prepare` has said of it."""
+        fd = self._descriptors.get(self.name)
+        if fd is None:  # closed in between, as one of too many
+            fd = self._fd()
+        before = place.size
         try:
             _write_all(fd, batch)
             self._sync.wrote(self.name, fd)
@@ -157,8 +162,11 @@ class Store:
         return fd
 
     def _is_old(self, ts: str) -> bool:
+        first = self._first_ts(ts)
+        if ts[:DAY] == first[:DAY] and self._segment_age >= SECONDS_OF_A_DAY:
+            return False  # without reading them as times
         try:
-            return instant(ts) - instant(self._first_ts(ts)) > self._segment_age
+            return instant(ts) - instant(first) > self._segment_age
         except ValueError:
             return False
 

@@ -6,7 +6,6 @@ Laws: attach and detach never raise for what a cgroup does or lacks; what cannot
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 import trio
 
@@ -27,10 +26,10 @@ class CgroupMonitor:
         *,
         keep: bool = True,
     ) -> None:
-        """`keep`: a container's files stay open, which takes up to seven descriptors more."""
+        """`keep`: a container's files stay open until it rests, which takes up to seven descriptors more."""
         self._record = journal
         self._sampler = Sampler(journal, settings, clock, cpus, keep=keep)
-        self._watch = Watch(journal)
+        self._watch = Watch(journal, keep=keep)
 
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None:
         for attach in (self._sampler.attach, self._watch.attach):
@@ -50,12 +49,15 @@ class CgroupMonitor:
     def detach(self, name: str) -> Reading:
         """A last reading, for the whole run; then forget the container. Zeros if it was not attached."""
         kills = self._watch.detach(name)
-        reading = self._sampler.detach(name)
-        return replace(reading or Reading(), oom_kill=kills)
+        return self._sampler.detach(name, kills) or Reading(oom_kill=kills)
+
+    def release(self, name: str) -> None:
+        """Its cgroup is going. Until then what is open there serves the next run, if that is in the same one."""
+        self._watch.release(name)
+        self._sampler.release(name)
 
     def latest(self, name: str) -> Reading | None:
-        reading = self._sampler.latest(name)
-        return reading and replace(reading, oom_kill=self._watch.oom_kill(name))
+        return self._sampler.latest(name, self._watch.oom_kill(name))
 
     def configure(self, settings: Monitor) -> None:
         """From now on; an interval that is under way ends at once."""

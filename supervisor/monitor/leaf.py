@@ -1,7 +1,8 @@
 """One container's cgroup, as counters and limits read from files that stay open, where there is room for that.
 
 Laws: only what changed is parsed; a file that is gone keeps its last value and is not read again,
-the others are (on a hybrid host the two folders live and die apart).
+the others are (on a hybrid host the two folders live and die apart). The files of a run may be read for the next one, if
+that is in the same folders.
 """
 
 import os
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from supervisor.core.readings import Cgroup
 from supervisor.monitor import stat
-from supervisor.monitor.files import identity, open_file, read
+from supervisor.monitor.files import Identity, identity, open_file, read
 
 Parser = Callable[[bytes | None], stat.Values | None]
 
@@ -54,6 +55,15 @@ class Counters(NamedTuple):
         )
 
 
+#: Of the v2 folder and of that with the CPU's limit.
+Identities = tuple[Identity | None, Identity | None]
+
+
+def identities(cgroup: Cgroup) -> Identities:
+    unified = identity(cgroup.unified)
+    return unified, unified if cgroup.cpu == cgroup.unified else identity(cgroup.cpu)
+
+
 class File:
     """`fd` is -1 where descriptors are scarce: then it is opened for each look."""
 
@@ -82,14 +92,15 @@ class File:
 
 
 class Leaf:
-    __slots__ = ("_counting", "_levels", "_rest", "folders", "values")
+    __slots__ = ("_counting", "_keep", "_levels", "_rest", "_whole", "folders", "values")
 
     def __init__(self, cgroup: Cgroup, *, keep: bool = True) -> None:
         """Look for what is there. OSError (EMFILE, EACCES): some of it could not be seen, nothing is left open.
 
         `keep`: files stay open. What only changes with the usage, `_rest`, is read when that has changed.
         """
-        self.folders = (identity(cgroup.unified), identity(cgroup.cpu))
+        self.folders = identities(cgroup)
+        self._keep, self._whole = keep, True
         self.values: stat.Values = {}
         self._counting: list[File] = []
         self._rest: list[File] = []
@@ -103,6 +114,10 @@ class Leaf:
         except OSError:
             self.close()
             raise
+
+    def serves(self, cgroup: Cgroup) -> bool:
+        """Whether what is open here is that cgroup's, all of it."""
+        return self._keep and self._whole and None not in self.folders and self.folders == identities(cgroup)
 
     def refresh(self) -> bool:
         """Read what counts; True if it says something new. Who has used nothing was not throttled either."""
@@ -127,6 +142,7 @@ class Leaf:
         for file in gone:
             file.close()
             files.remove(file)
+            self._whole = False
         return changed
 
     def counters(self) -> Counters:
@@ -169,7 +185,7 @@ class Leaf:
 class Ended(NamedTuple):
     """How a run left its cgroup behind: which folders, and what they had counted."""
 
-    folders: tuple[tuple[int, int] | None, tuple[int, int] | None]
+    folders: Identities
     counters: Counters
     peak: int = 0
 

@@ -96,8 +96,8 @@ class Run:
         self.recorded = found
         return found
 
-    def reading(self) -> Reading:
-        """The last sample, with limits and amounts as they are now."""
+    def reading(self, oom_kill: int | None = None) -> Reading:
+        """The last sample, with limits and amounts as they are now. `oom_kill` is counted elsewhere."""
         self.leaf.refresh_levels()
         get = self.leaf.values.get
         peak = get("memory_peak")
@@ -110,6 +110,7 @@ class Run:
             memory_max=get("memory_max"),
             memory_peak=peak if peak is not None and peak > self.peak_before else None,
             pids_current=get("pids_current"),
+            oom_kill=oom_kill,
         )
 
 
@@ -130,6 +131,7 @@ class Sampler:
         self._cpus = cpus or os.cpu_count() or 1
         self._runs: dict[str, Run] = {}
         self._ended: dict[str, Ended] = {}
+        self._idle: dict[str, Leaf] = {}  # of runs that have ended: the next one may be in the same cgroup
         self._configured = trio.Event()
 
     def configure(self, settings: Monitor) -> None:
@@ -139,30 +141,40 @@ class Sampler:
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None:
         """Sample this run from now on. OSError: its files could not be opened."""
         self.detach(name)
-        self._runs[name] = Run(
-            name, run, Leaf(cgroup, keep=self._keep), self._ended.pop(name, None), self._clock()
-        )
+        leaf = self._idle.pop(name, None)
+        if leaf is None or not leaf.serves(cgroup):
+            if leaf is not None:
+                leaf.close()
+            leaf = Leaf(cgroup, keep=self._keep)
+        self._runs[name] = Run(name, run, leaf, self._ended.pop(name, None), self._clock())
 
-    def detach(self, name: str) -> Reading | None:
+    def detach(self, name: str, oom_kill: int | None = None) -> Reading | None:
         """The reading of the whole run, recorded if it says something new; None: not attached."""
         run = self._runs.pop(name, None)
         if run is None:
             return None
         run.last(self._clock())
-        reading = run.reading()
+        reading = run.reading(oom_kill)
         self._ended[name] = run.leaf.ended()
-        run.leaf.close()
+        self._idle[name] = run.leaf
         self._tell(run)
         return reading
 
-    def latest(self, name: str) -> Reading | None:
+    def release(self, name: str) -> None:
+        """Its cgroup is going: let go of what is open there."""
+        leaf = self._idle.pop(name, None)
+        if leaf is not None:
+            leaf.close()
+
+    def latest(self, name: str, oom_kill: int | None = None) -> Reading | None:
         run = self._runs.get(name)
-        return run.reading() if run else None
+        return run.reading(oom_kill) if run else None
 
     def close(self) -> None:
-        for run in self._runs.values():
-            run.leaf.close()
+        for leaf in (*(run.leaf for run in self._runs.values()), *self._idle.values()):
+            leaf.close()
         self._runs.clear()
+        self._idle.clear()
 
     async def run(self) -> None:
         """Sample all at the interval, until cancelled. A tick that came too late is not made up for."""

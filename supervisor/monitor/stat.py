@@ -6,6 +6,7 @@ the kernel does not write is left out, never made zero; what is not a number cou
 Sources: Documentation/admin-guide/cgroup-v2.rst; Documentation/scheduler/sched-bwc.rst (v1).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 #: Fields of a Reading by name. A field that is absent has no file here; None is "no limit".
@@ -105,7 +106,9 @@ def memory_events(data: bytes | None) -> int | None:
     return number(found.get(b"oom_kill", b"")) if found else None
 
 
+@lru_cache(maxsize=16)
 def cgroup_events(data: bytes | None) -> Events | None:
+    """It says one of four things, mostly."""
     found = flat(data)
     populated = number(found.get(b"populated", b"")) if found else None
     if found is None or populated is None:

@@ -12,6 +12,7 @@ Laws:
 
 import os
 import select
+from contextlib import suppress
 from typing import NamedTuple
 
 import trio
@@ -33,7 +34,10 @@ class Killed(NamedTuple):
 
 
 class Watched:
-    """A run being watched. `base` is the count of OOM kills it starts from, `kills` the last one seen."""
+    """A run being watched. `base` is the count of OOM kills it starts from, `kills` the last one seen.
+
+    Between two runs in the same cgroup its files stay open, and nobody waits for them.
+    """
 
     __slots__ = ("base", "counts_kills", "events", "events_fd", "folder", "kills", "memory_fd", "name", "run")
 
@@ -53,19 +57,36 @@ class Watched:
             raise
         self.counts_kills = self.memory_fd is not None
 
+    def serves(self, cgroup: Cgroup) -> bool:
+        """Whether what is open here is that cgroup's."""
+        found = self.events_fd is not None and (self.memory_fd is not None) == self.counts_kills
+        return found and self.folder is not None and self.folder == identity(cgroup.unified)
+
+    def begin(self, run: int) -> None:
+        """The next one, in the same cgroup."""
+        self.run, self.base, self.events = run, self.kills, AT_REST
+
 
 class Watch:
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, *, keep: bool = True) -> None:
+        self._keep = keep
         self._record = record
         self._epoll = select.epoll()
         self._runs: dict[str, Watched] = {}
         self._fds: dict[int, Watched] = {}
         self._ended: dict[str, Killed] = {}
+        self._idle: dict[str, Watched] = {}
 
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None:
         """Watch this run from now on; what is already so is recorded. OSError: it cannot be watched."""
         self.detach(name)
-        watched = Watched(name, run, cgroup, self._ended.pop(name, None))
+        watched = self._idle.pop(name, None)
+        if watched is not None and watched.serves(cgroup):
+            watched.begin(run)
+        else:
+            if watched is not None:
+                self._drop(watched)
+            watched = Watched(name, run, cgroup, self._ended.pop(name, None))
         self._runs[name] = watched
         try:
             for fd in (watched.events_fd, watched.memory_fd):
@@ -85,8 +106,20 @@ class Watch:
         kills = self.oom_kill(name)
         self._ended[name] = Killed(watched.folder, watched.kills)
         del self._runs[name]
-        self._drop(watched)
+        if self._keep:
+            for fd in (watched.events_fd, watched.memory_fd):
+                if fd is not None and self._fds.pop(fd, None) is not None:
+                    self._unregister(fd)
+            self._idle[name] = watched
+        else:
+            self._drop(watched)
         return kills
+
+    def release(self, name: str) -> None:
+        """Its cgroup is going: let go of what is open there."""
+        watched = self._idle.pop(name, None)
+        if watched is not None:
+            self._drop(watched)
 
     def oom_kill(self, name: str) -> int | None:
         """OOM kills of the run so far; None where nothing counts them."""
@@ -94,9 +127,10 @@ class Watch:
         return watched.kills - watched.base if watched and watched.counts_kills else None
 
     def close(self) -> None:
-        for watched in self._runs.values():
+        for watched in (*self._runs.values(), *self._idle.values()):
             self._drop(watched)
         self._runs.clear()
+        self._idle.clear()
         self._epoll.close()
 
     async def run(self) -> None:
@@ -139,6 +173,10 @@ class Watch:
         for fd in (watched.events_fd, watched.memory_fd):
             if fd is not None:
                 self._forget(fd)
+
+    def _unregister(self, fd: int) -> None:
+        with suppress(OSError):  # one that cannot signal (EPERM) never was
+            self._epoll.unregister(fd)
 
     def _forget(self, fd: int) -> None:
         """Closing takes it out of the epoll too: nobody else holds this open file."""

@@ -57,6 +57,8 @@ class Probes:
 
     def attach(self, spec: Container, run: int, _pid: int, cgroup: Cgroup | None, ready: bool) -> None:
         one = self._runs.get(spec.name)
+        if one is None and spec.ready is None and spec.health is None:
+            return
         if one is None or one.number != run:
             self.detach(spec.name)
             one = self._runs[spec.name] = _Run(run, cgroup)

@@ -11,7 +11,6 @@ Laws:
 """
 
 from contextlib import suppress
-from dataclasses import replace
 
 import trio
 
@@ -338,4 +337,4 @@ class Keeper:
 
 def _differ(one: Machine, other: Machine) -> bool:
     """In what is kept; what stands in the way of a launch is told anew."""
-    return one is not other and replace(one, unmet=other.unmet) != other
+    return one is not other and one._replace(unmet=other.unmet) != other

@@ -4,8 +4,6 @@ Laws: nothing that another room raises gets out of here, and nothing of it is lo
 not be asked for is a failed launch, but without a helper it is put off.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 from supervisor.core.events import (
@@ -39,16 +37,17 @@ class Kept(Protocol):
 class Deeds:
     """Of one container. `inbox` takes its timer, and word from the task to itself."""
 
-    __slots__ = ("_attached", "_inbox", "_kept", "_name", "_ports", "cgroup")
+    __slots__ = ("_attached", "_inbox", "_kept", "_name", "_ports", "_read_out", "cgroup")
 
     def __init__(self, kept: Kept, ports: Ports, inbox: Inbox) -> None:
         self.cgroup: Cgroup | None = None
         self._kept, self._name, self._ports, self._inbox = kept, kept.name, ports, inbox
         self._attached = 0
+        self._read_out = False  # its output has been read to the end, and is still open
 
     def do_now(self, pending: list[Effect]) -> None:
-        """All records, and those that wait for nothing up to the first that does. A launch comes before the records of
-        it, which are for whoever reads them later: the service is waited for now.
+        """All records, and those that wait for nothing up to the first that does. A launch comes before the records of it,
+        and before what the last run leaves to be done: those can wait, a service is waited for.
         """
         *before, last = pending or (None,)
         if isinstance(last, Launch) and all(isinstance(effect, Record) for effect in before):
@@ -58,6 +57,7 @@ class Deeds:
         for record in [effect for effect in pending if isinstance(effect, Record)]:
             pending.remove(record)
             unsaid.say(self._ports.journal, self._name, record)
+        self._let_go()
         while pending and isinstance(timer := pending[0], SetTimer):
             pending.pop(0)
             self._set(timer)
@@ -80,6 +80,8 @@ class Deeds:
                     await launcher.kill(self._name, run)
             case Remove():
                 self.cgroup = None
+                with self.guard("letting go of its cgroup"):
+                    self._ports.kernel.release(self._name)
                 with self.guard("removing what is left of it"):
                     await launcher.remove(self._name)
 
@@ -115,14 +117,19 @@ class Deeds:
             await self._ports.output.drain(self._name)
 
     def detach(self) -> Reading:
-        """The last of its cgroup; then let go of the run."""
+        """The last of its cgroup; the run is over."""
         reading = Reading()
         with self.guard("reading its cgroup"):
             reading = self._ports.kernel.detach(self._name)
-        with self.guard("letting go of its output"):
-            self._ports.output.detach(self._name)
-        self._attached = 0
+        self._attached, self._read_out = 0, True
         return reading
+
+    def _let_go(self) -> None:
+        """Of what has been read to the end. Nothing else has been done since, so nothing has come of the next run."""
+        if self._read_out:
+            self._read_out = False
+            with self.guard("letting go of its output"):
+                self._ports.output.detach(self._name)
 
     def probe(self, spec: Container, machine: Machine) -> None:
         """Begin its probes, or go on with them as it is declared now."""
@@ -138,17 +145,38 @@ class Deeds:
 
     # ── what goes wrong ────────────────────────────────────────────────────────────────
 
-    @contextmanager
-    def guard(self, doing: str) -> Iterator[None]:
+    def guard(self, doing: str) -> "Guard":
         """Another room's failure is recorded and survived."""
-        try:
-            yield
-        except HelperError as error:
-            self.say("warning", "launcher.failed", doing=doing, error=str(error))
-        except OSError as error:
-            self.say("error", "supervisor.trouble", doing=doing, error=str(error))
-        except Exception as error:  # noqa: BLE001 whatever it is, this container must go on being kept
-            self.say("error", "supervisor.bug", doing=doing, error=repr(error))
+        return Guard(self, doing)
 
     def say(self, level: str, event: str, **fields: Json) -> None:
         self._ports.journal.record(level, event, self._name, self._kept.machine.run or None, **fields)
+
+
+class Guard:
+    """A context manager that is entered some ten times in each run of each container: a class is half of a generator."""
+
+    __slots__ = ("_deeds", "_doing")
+
+    def __init__(self, deeds: Deeds, doing: str) -> None:
+        self._deeds, self._doing = deeds, doing
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        match error:
+            case None:
+                return False
+            case HelperError():
+                self._say("warning", "launcher.failed", str(error))
+            case OSError():
+                self._say("error", "supervisor.trouble", str(error))
+            case Exception():  # whatever it is, this container must go on being kept
+                self._say("error", "supervisor.bug", repr(error))
+            case _:
+                return False
+        return True
+
+    def _say(self, level: str, event: str, error: str) -> None:
+        self._deeds.say(level, event, doing=self._doing, error=error)

@@ -51,6 +51,8 @@ class Groups:
         )
 
     def waits(self, name: str) -> tuple[Wait, ...]:
+        if not self._states:
+            return ()
         held = (one for one in self._states.values() if group.holds(one, name))
         return tuple(Wait(f"group {one.group.name}", "is restarting") for one in held)
 

@@ -10,7 +10,6 @@ Laws:
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import trio
 
@@ -62,29 +61,33 @@ class Order:
     def unmet(self, name: str) -> tuple[Wait, ...] | None:
         if not self._booted:
             return None
-        needs = self._graph.needs.get(name, ())
-        standings = {need.name: order.standing(self._keepers[need.name].machine) for need in needs}
-        found = order.unmet(needs, standings, +self._going)
-        unheard = {need.name for need in needs if not self._keepers[need.name].booted}
-        known = tuple(
-            Wait(wait.name, "has not been started yet") if wait.name in unheard else wait for wait in found
-        )
+        needs = self._graph.needs.get(name)
+        known = self._unmet(needs) if needs else ()
         if self.groups is not None:
             known = (*known, *self.groups.waits(name))
         return (*known, CLOSING) if self._closing else known
+
+    def _unmet(self, needs: tuple[order.Need, ...]) -> tuple[Wait, ...]:
+        standings = {need.name: order.standing(self._keepers[need.name].machine) for need in needs}
+        found = order.unmet(needs, standings, +self._going)
+        unheard = {need.name for need in needs if not self._keepers[need.name].booted}
+        return tuple(
+            Wait(wait.name, "has not been started yet") if wait.name in unheard else wait for wait in found
+        )
 
     def recall(self) -> None:
         """What stood in each container's way when an earlier supervisor last wrote, before anything is heard."""
         standings = {name: order.standing(keeper.machine) for name, keeper in self._keepers.items()}
         for name, keeper in self._keepers.items():
             unmet = order.unmet(self._graph.needs.get(name, ()), standings)
-            keeper.machine = replace(keeper.machine, unmet=unmet)
+            keeper.machine = keeper.machine._replace(unmet=unmet)
 
     def changed(self, name: str, before: Machine, event: Event, _effects: tuple[Effect, ...]) -> None:
         after = self._keepers[name].machine
-        heard = event == StartAsked("boot")
-        if self._booted and (heard or order.standing(before) != order.standing(after)):
-            self.wake(name)
+        if self._booted and self._graph.dependants.get(name):
+            heard = event == StartAsked("boot")
+            if heard or order.standing(before) != order.standing(after):
+                self.wake(name)
         if self._booted and self.groups is not None and before.state != after.state:
             self.groups.changed(name, before, after)
 

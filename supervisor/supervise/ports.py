@@ -251,7 +251,10 @@ class Kernel(Protocol):
 
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None: ...
     def detach(self, name: str) -> Reading:
-        """A last reading, for the whole run; then forget the container."""
+        """A last reading, for the whole run; then forget the run."""
+
+    def release(self, name: str) -> None:
+        """It rests, and its cgroup goes."""
 
     def latest(self, name: str) -> Reading | None: ...
 

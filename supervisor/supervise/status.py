@@ -41,7 +41,7 @@ def status(keeper: Keeper, latest: Reading | None, waiting: int, now: float) -> 
         "restarts": machine.restarts,
         "started_at": rfc3339(keeper.memory.began),
         "uptime_s": None if machine.started_at is None else round(max(0.0, now - machine.started_at), 6),
-        "exit": None if machine.last is None else asdict(machine.last),
+        "exit": None if machine.last is None else machine.last.fields(),
         "cgroup": None if keeper.cgroup is None else keeper.cgroup.unified,
         "cpu": cpu,
         "memory": {

@@ -260,7 +260,40 @@ def test_nothing_of_a_container_stays_open(stage: Stage) -> None:
             monitor.attach("web", run, cgroup)
             monitor.attach("web", run, cgroup)
             monitor.detach("web")
+        monitor.release("web")
         assert os.listdir("/proc/self/fd") == before
+
+    play(stage, NEVER, act)
+
+
+def test_runs_that_follow_each_other_in_a_cgroup_have_its_files_in_common(stage: Stage) -> None:
+    cgroup = stage.make("web")
+
+    async def filled_and_emptied() -> None:
+        told = len(stage.events("web"))
+        pid = stage.fork(cgroup, signal.pause)
+        await stage.until(lambda: stage.events("web")[told:] == [(True, False)])
+        stage.end(pid)
+        await stage.until(lambda: stage.events("web")[told:] == [(True, False), (False, False)])
+
+    async def act(monitor: CgroupMonitor) -> None:
+        monitor.attach("web", 1, cgroup)
+        before = os.listdir("/proc/self/fd")
+        monitor.detach("web")
+        stage.end(stage.fork(cgroup, signal.pause))  # is nobody's run
+        monitor.attach("web", 2, cgroup)
+        assert os.listdir("/proc/self/fd") == before
+        await filled_and_emptied()
+        monitor.detach("web")
+        for folder in {
+            cgroup.unified,
+            cgroup.cpu,
+        }:  # somebody else removes it, and one of the same name comes
+            os.rmdir(folder)
+        stage.make("web")
+        monitor.attach("web", 3, cgroup)
+        await filled_and_emptied()
+        assert len(stage.events("web")) == 4
 
     play(stage, NEVER, act)
 

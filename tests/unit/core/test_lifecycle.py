@@ -162,7 +162,7 @@ def test_a_launch_told_twice_while_stopping_is_no_news() -> None:
 
 
 def test_a_kill_is_repeated_no_faster_than_once_a_second() -> None:
-    hasty = replace(ALWAYS, stop=Stop("SIGTERM", 0.0))
+    hasty = ALWAYS._replace(stop=Stop("SIGTERM", 0.0))
     assert acts(feed(hasty, StartAsked(), StopAsked())[1]) == [Kill(1), SetTimer(1, 1.0)]
     assert acts(feed(running(hasty), StopAsked(), TimerFired(1))[1]) == [Kill(1), SetTimer(2, 1.0)]
 
@@ -173,7 +173,7 @@ def test_a_start_in_backoff_launches_at_once_and_clears_the_history() -> None:
 
 
 def test_a_restart_stops_then_launches_without_counting_a_failure_and_clears_the_history() -> None:
-    crashed = replace(running(), history=History(4, 4, ()))
+    crashed = running()._replace(history=History(4, 4, ()))
     machine, effects = feed(crashed, RestartAsked())
     assert acts(effects) == [Signal(1, "SIGINT"), SetTimer(1, 5.0)]
     machine, effects = feed(machine, Exited(1, signal=2))
@@ -185,7 +185,7 @@ def test_a_restart_stops_then_launches_without_counting_a_failure_and_clears_the
 
 @pytest.mark.parametrize("state", ["waiting", "backoff", "exited", "failed", "stopped"])
 def test_a_restart_of_what_does_not_run_launches_at_once(state: Any) -> None:
-    machine, effects = feed(replace(ALWAYS, state=state, run=4, due=9.0, timer=1), RestartAsked())
+    machine, effects = feed(ALWAYS._replace(state=state, run=4, due=9.0, timer=1), RestartAsked())
     assert (machine.state, acts(effects), machine.due) == ("starting", [Launch(5)], None)
 
 
@@ -266,7 +266,7 @@ def test_unless_stopped_alone_outlasts_the_supervisor(policy: Any, state: str) -
 
 def test_a_launch_that_was_lost_is_asked_for_again_only_when_nothing_stands_in_the_way() -> None:
     machine, _ = feed(ALWAYS, StartAsked())
-    machine, effects = feed(replace(machine, unmet=(Wait("db", "is not ready yet"),)), Vanished(1))
+    machine, effects = feed(machine._replace(unmet=(Wait("db", "is not ready yet"),)), Vanished(1))
     assert (machine.state, names(effects), acts(effects)) == ("waiting", ["container.waiting"], [Remove()])
     assert acts(feed(machine, Dependencies(()))[1]) == [Launch(1)]
 

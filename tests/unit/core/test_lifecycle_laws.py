@@ -5,7 +5,6 @@ HYPOTHESIS_PROFILE=long takes hundreds of thousands of steps.
 
 import json
 import os
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -271,7 +270,7 @@ class World(RuleBasedStateMachine):
                 "due_in": 0,
                 "age": 0,
             }
-        self.machine, self.timer = replace(back, unmet=self.machine.unmet), None
+        self.machine, self.timer = back._replace(unmet=self.machine.unmet), None
         for effect in resume(back, self.now):
             self.obey(effect)
 

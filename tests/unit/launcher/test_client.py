@@ -50,6 +50,22 @@ def test_a_request_to_a_helper_that_is_gone_says_so(tmp_path: Path) -> None:
     trio.run(main)
 
 
+def test_what_has_come_is_heard_in_one_go_and_in_its_order(tmp_path: Path) -> None:
+    async def main() -> None:
+        link, helper = connected(tmp_path)
+        heard: list[Report] = []
+        for run in range(5):
+            helper.send(encode_report(Report("ended", "web", run, code=0)))
+        helper.close()
+        with trio.fail_after(60):
+            await link.run(heard.append)
+        assert [report.run for report in heard[:-1]] == list(range(5))
+        assert heard[-1].path == "helper-lost"
+        link.close()
+
+    trio.run(main)
+
+
 def test_a_launch_is_asked_for_at_once_or_not_at_all(tmp_path: Path) -> None:
     async def main() -> None:
         link, helper = connected(tmp_path)

@@ -188,6 +188,9 @@ class FakeKernel:
         self.host.note("kernel.detach", name)
         return self.host.readings[name]
 
+    def release(self, name: str) -> None:
+        self.host.note("kernel.release", name)
+
     def latest(self, name: str) -> Reading | None:
         return self.host.readings.get(name)
 

@@ -139,6 +139,20 @@ def test_a_success_is_no_oom_though_one_of_its_processes_was_killed(stage: "Stag
     stage.play(main, make(policy="on-failure"))
 
 
+def test_its_cgroup_is_let_go_of_before_it_is_removed(stage: "Stage") -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        await fleet.start("web")
+        await fleet.stop("web")
+        assert host.calls[-4:] == [
+            "kernel.detach web",
+            "output.detach web",
+            "kernel.release web",
+            "remove web",
+        ]
+
+    stage.play(main)
+
+
 @pytest.mark.parametrize(
     "port", ["output.attach", "kernel.attach", "output.drain", "kernel.detach", "remove"]
 )
