@@ -92,25 +92,24 @@ class File:
 
 
 class Leaf:
-    __slots__ = ("_counting", "_keep", "_levels", "_rest", "_whole", "folders", "values")
+    __slots__ = ("_cgroup", "_counting", "_keep", "_levels", "_rest", "_whole", "folders", "values")
 
     def __init__(self, cgroup: Cgroup, *, keep: bool = True) -> None:
         """Look for what is there. OSError (EMFILE, EACCES): some of it could not be seen, nothing is left open.
 
-        `keep`: files stay open. What only changes with the usage, `_rest`, is read when that has changed.
+        `keep`: files stay open. What only changes with the usage, `_rest`, is read when that has changed. Limits and
+        amounts, `_levels`, are looked for when somebody asks for them first: of a thousand containers that begin nobody does.
         """
         self.folders = identities(cgroup)
-        self._keep, self._whole = keep, True
+        self._cgroup, self._keep, self._whole = cgroup, keep, True
         self.values: stat.Values = {}
         self._counting: list[File] = []
         self._rest: list[File] = []
-        self._levels: list[File] = []
+        self._levels: list[File] | None = None
         try:
             _open(self._counting, cgroup.unified, COUNTERS, keep=keep)
             if cgroup.cpu != cgroup.unified:
                 _open(self._rest, cgroup.cpu, COUNTERS_V1, keep=keep)
-            _open(self._levels, cgroup.unified, LEVELS, keep=keep)
-            _open(self._levels, cgroup.cpu, CPU_LEVELS, keep=keep)
         except OSError:
             self.close()
             raise
@@ -127,7 +126,9 @@ class Leaf:
         return changed
 
     def refresh_levels(self) -> None:
-        self._read(self._levels)
+        if self._levels is None and self.folders == identities(self._cgroup):
+            self._levels = _opened_levels(self._cgroup, keep=self._keep)
+        self._read(self._levels or [])
 
     def _read(self, files: list[File]) -> bool:
         changed, gone = False, []
@@ -176,7 +177,7 @@ class Leaf:
         return before.peak if before is not None and self._same(before, 0) else 0
 
     def close(self) -> None:
-        for files in (self._counting, self._rest, self._levels):
+        for files in (self._counting, self._rest, self._levels or []):
             for file in files:
                 file.close()
             files.clear()
@@ -196,3 +197,16 @@ def _open(files: list[File], folder: str, sources: Sources, *, keep: bool) -> No
             if not keep:
                 os.close(fd)
             files.append(File(folder, name, parse, fd if keep else -1))
+
+
+def _opened_levels(cgroup: Cgroup, *, keep: bool) -> list[File] | None:
+    """None: it cannot be told now, for want of descriptors; the next look will tell."""
+    files: list[File] = []
+    try:
+        _open(files, cgroup.unified, LEVELS, keep=keep)
+        _open(files, cgroup.cpu, CPU_LEVELS, keep=keep)
+    except OSError:
+        for file in files:
+            file.close()
+        return None
+    return files

@@ -278,6 +278,7 @@ def test_runs_that_follow_each_other_in_a_cgroup_have_its_files_in_common(stage:
 
     async def act(monitor: CgroupMonitor) -> None:
         monitor.attach("web", 1, cgroup)
+        monitor.latest("web")
         before = os.listdir("/proc/self/fd")
         monitor.detach("web")
         stage.end(stage.fork(cgroup, signal.pause))  # is nobody's run

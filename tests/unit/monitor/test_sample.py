@@ -237,8 +237,11 @@ def test_a_cgroup_that_vanishes_keeps_its_last_reading(tmp_path: Path) -> None:
         for name in ("gone", "web"):
             stage.write(name, 250_000)
         await trio.sleep(1)
+        assert stage.latest("gone").memory_current == 4096
         shutil.rmtree(tmp_path / "gone")
-        for file in (*stage.sampler._runs["gone"].leaf._counting, *stage.sampler._runs["gone"].leaf._levels):
+        leaf = stage.sampler._runs["gone"].leaf
+        assert leaf._levels
+        for file in (*leaf._counting, *leaf._levels):
             reading, writing = os.pipe()
             os.dup2(reading, file.fd)  # pread of a pipe fails (ESPIPE)
             os.close(reading)
@@ -249,7 +252,21 @@ def test_a_cgroup_that_vanishes_keeps_its_last_reading(tmp_path: Path) -> None:
         assert stage.latest("web").usage_usec == 500_000
         found = stage.sampler.detach("gone")
         assert found is not None
-        assert found.usage_usec == 250_000
+        assert (found.usage_usec, found.memory_current) == (250_000, 4096)
+
+    play(tmp_path, act)
+
+
+def test_limits_and_amounts_are_looked_for_once_somebody_asks_and_never_in_another_cgroup(
+    tmp_path: Path,
+) -> None:
+    async def act(stage: Stage) -> None:
+        for name in ("web", "db"):
+            stage.sampler.attach(name, 1, stage.write(name, 0))
+        assert stage.latest("web").quota_usec == 10000
+        shutil.rmtree(tmp_path / "db")
+        stage.write("db", 0)
+        assert stage.latest("db").quota_usec is None
 
     play(tmp_path, act)
 
