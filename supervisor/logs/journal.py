@@ -126,7 +126,8 @@ class Journal:
 
     def waiting(self, container: str) -> list[dict[str, Any]]:
         """The records of it that are not written yet."""
-        found = [msgspec.json.decode(line, type=dict[str, Any]) for _, line in self._waiting]
+        mark = _encoder.encode(container)
+        found = [msgspec.json.decode(line, type=dict[str, Any]) for _, line in self._waiting if mark in line]
         return [one for one in found if one.get("container") == container]
 
     # ── structlog's end of the chain: a logger has a method a level ────────────────────
