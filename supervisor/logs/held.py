@@ -25,14 +25,20 @@ class Held:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        with trio.open_signal_receiver(signal.SIGIO) as signals:
-            self._signals = signals
-            try:
-                yield
-            finally:
-                for fifo in tuple(self._seen):
-                    self.release(fifo)
-                self._signals = None
+        # A signal that has come and was not taken is raised again by trio at the end, to whoever minded it before: that was
+        # nobody, and it would end the process.
+        before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        try:
+            with trio.open_signal_receiver(signal.SIGIO) as signals:
+                self._signals = signals
+                try:
+                    yield
+                finally:
+                    for fifo in tuple(self._seen):
+                        self.release(fifo)
+                    self._signals = None
+        finally:
+            signal.signal(signal.SIGIO, before)
 
     async def grown(self) -> list[Fifo]:
         """Those that have more in them, once there are any; they are held no more. Only while `listening`."""

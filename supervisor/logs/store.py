@@ -83,7 +83,10 @@ class Store:
         self.append(batch, self.prepare(len(batch), ts))
 
     def place(self) -> Place:
-        stat = os.fstat(self._fd())
+        fd = self._descriptors.get(self.name)
+        stat = None if fd is None or not self._sound else os.fstat(fd)
+        if stat is None or not stat.st_nlink:
+            stat = os.fstat(self._fd())
         return Place(stat.st_dev, stat.st_ino, stat.st_size)
 
     def end(self) -> Point:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,6 +122,17 @@ def test_a_write_larger_than_the_pipe_gets_through_behind_an_unfinished_line(rig
     rig.live(work)
     assert os.waitpid(children[0], 0)[1] == 0
     assert rig.printed() == b"before" + data
+
+
+def test_output_that_is_told_of_at_the_very_end_ends_nothing(rig: Rig) -> None:
+    async def work(capture: Capture, _archive: Archive) -> None:
+        capture.attach("a", 1)
+        rig.feed(b"no end of a line")
+        await trio.testing.wait_all_tasks_blocked()
+        rig.feed(b", nor now")  # and nobody has a turn any more
+
+    rig.live(work)
+    assert signal.getsignal(signal.SIGIO) == signal.SIG_DFL
 
 
 def test_a_line_without_end_does_not_stop_the_service(rig: Rig) -> None:
