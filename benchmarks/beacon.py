@@ -9,7 +9,7 @@ import select
 import struct
 import time
 
-from supervisor.helper.shim import elf
+from supervisor.kernel.zygote import elf
 
 CODE = {
     "x86_64": bytes.fromhex(

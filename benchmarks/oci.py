@@ -12,8 +12,11 @@ import time
 from typing import Any
 
 from supervisor.core.seccomp import Profile, Rule
+from supervisor.helper.slots import OTHER
 from supervisor.helper.steps import MASKED, PROTECTED
-from supervisor.kernel import mounts, namespaces
+from supervisor.helper.world import Site, private
+from supervisor.kernel import namespaces
+from supervisor.kernel.program import run, slots
 from supervisor.launcher.lower import PATH, PRIVATE_CAPABILITIES
 from supervisor.launcher.seccomp_default import DEFAULT
 
@@ -88,7 +91,7 @@ def _conditional(rule: Rule) -> bool:
 def main(command: list[str]) -> int:
     if os.path.isdir(_V2):
         namespaces.unshare(("mount",))
-        mounts.make_private()
+        run(private(Site("")), slots(OTHER))
         subprocess.run(["mount", "--bind", _V2, "/sys/fs/cgroup"], check=True)
     for line in sys.stdin:
         began = time.perf_counter()

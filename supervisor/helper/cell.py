@@ -9,7 +9,7 @@ those of helper.runfiles, and run (which run and which processes, for a helper t
 """
 
 import contextlib
-import json
+import errno
 import os
 import select
 import signal
@@ -17,17 +17,18 @@ import socket
 import time
 
 from supervisor.errors import KernelError
-from supervisor.helper import child, midway, notes, policy
+from supervisor.helper import accounts, midway, notes, policy, service
 from supervisor.helper.declaration import Declaration
+from supervisor.helper.launching import Plan
 from supervisor.helper.place import Place
 from supervisor.helper.protocol import IDS, Launch, Report
 from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
 from supervisor.helper.runfiles import RunFiles
-from supervisor.helper.workplace import Workplace
-from supervisor.kernel import cgroup, namespaces, process
+from supervisor.kernel import cgroup, memory, namespaces, process
+from supervisor.kernel.zygote import TOLD
 
 _NO_STATUS = (-1, -1)
-_LONGEST = 1 << 14  # bytes of what a launch's process says: a path of 1024 characters takes 12 each in JSON
+_LONGEST = 8 * TOLD  # bytes of what a launch's process says
 
 
 class Cell:
@@ -41,6 +42,7 @@ class Cell:
         self.failure: Failure | None = None
         self.init = self.service = 0
         self.service_pidfd = self.init_pidfd = self.events = self.userns = -1
+        self.program = -1  # the file of it, during a launch
         self.began = self.launch_ms = 0.0
         self.status = _NO_STATUS
         self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
@@ -50,6 +52,10 @@ class Cell:
     @property
     def launch(self) -> Launch:
         return self.declaration.launch
+
+    @property
+    def plan(self) -> Plan:
+        return self.declaration.plan
 
     @property
     def leaf(self) -> cgroup.Leaf:
@@ -110,32 +116,30 @@ class Cell:
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.report = ours
-        network = self.place.spare.take() if "net" in self.launch.namespaces else -1
         try:
-            self._fork(theirs, network)
+            self.program = memory.file("launch", self.plan.begin(self.place.known.get(self.launch)))
+            self._bear(theirs)
         finally:
             theirs.close()
-            process.close(network)
         self.phase = policy.LAUNCHING
 
-    def _fork(self, report: socket.socket, network: int) -> None:
-        # Made here, since whatever the child makes or looks at costs it copies of pages.
-        shim = self.place.shim if self.launch.shim else -1
-        kept = child.Kept(report.fileno(), self.files.open["exit"], shim)
-        work = self._workplace(kept, network)
-        # No handler of ours may run in the child; it takes back the default mask itself.
-        before = process.block_signals()
+    def _bear(self, report: socket.socket) -> None:
+        files, missing = self.files, self.files.open["exit"]
+        network = self.place.spare.take() if "net" in self.launch.namespaces else -1
+        folder = os.open(self.leaf.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        userns = self.userns if self.userns >= 0 else missing
+        ready = network if network >= 0 else missing
+        flags = namespaces.clone_flag(self.launch.namespaces)
+        along = (files.open["exit"], self.program, report.fileno(), userns, ready, *files.outputs, folder)
         try:
-            self.init, self.init_pidfd = cgroup.fork_into(
-                self.leaf, namespaces.clone_flag(self.launch.namespaces)
-            )
-            if self.init == 0:
-                try:
-                    child.first(work, self.declaration.tasks, kept, report, shim=self.launch.init)
-                finally:
-                    os._exit(child.FAILED)
+            self.init = self.place.zygote.bear(flags, along)
+            self.init_pidfd = os.pidfd_open(self.init)
+        except KernelError as error:
+            if error.errno == errno.ECONNRESET:
+                self.kill()  # whatever may have been born
+            raise
         finally:
-            process.unblock_signals(before)
+            process.close(network, folder)
 
     def _open_files(self) -> None:
         self.files.make()
@@ -146,13 +150,6 @@ class Cell:
         else:
             self.files.unbind_notify()
 
-    def _workplace(self, kept: child.Kept, network: int) -> Workplace:
-        return Workplace(
-            self.place.mountpoint, self.leaf,
-            ids=self.launch.ids, userns=self.userns, network=network, rootless=self.place.rootless,
-            output=self.files.outputs, keep=kept,
-        )  # fmt: skip
-
     def read_report(self) -> bool:
         """Take what the launch says; True once it has said all (exec succeeded, or it failed)."""
         while self.report:
@@ -160,23 +157,40 @@ class Cell:
                 data, extra, _, _ = self.report.recvmsg(_LONGEST, notes.ROOM)
             except BlockingIOError:
                 return False
+            except ConnectionResetError:  # it has ended without hearing what we said
+                return True
             if not data:
                 return True
             try:
-                if data == b"service":
-                    self.service, self.service_pidfd, done = notes.introduced(extra)
-                    if done:
-                        self._close_report()  # PID 1 need not wait for what follows
-                    # Whoever comes after us knows of the run before anybody is told.
-                    notes.write(self.files.folder, self.run, self.init, self.service, self.service_pidfd)
-                else:
-                    # The first is the cause: the other process may fail of it.
-                    self.failure = self.failure or json.loads(data)
+                self._told(data, extra)
             except ValueError:
                 self.failure = UNHEARD
+            except KernelError as error:  # there is nobody whom it could become
+                self.failure = failure_of(error, "user")
+                return True
             except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
                 self.failure = failure_of(error, "note")
         return True
+
+    def _told(self, data: bytes, extra: list[tuple[int, int, bytes]]) -> None:
+        if data == service.SERVICE:
+            self.service, self.service_pidfd = notes.introduced(extra)
+            # Whoever comes after us knows of the run before anybody is told.
+            notes.write(self.files.folder, self.run, self.init, self.service, self.service_pidfd)
+            if self.launch.init:
+                self._say(service.HEARD)
+        elif files := accounts.asked(data, self.program):
+            self.place.known.put(self.launch, files)
+            os.pwrite(self.program, self.plan.answer(files), accounts.ANSWER_AT)
+            self._say(accounts.ANSWER)
+        else:
+            # The first is the cause: the other process may fail of it.
+            self.failure = self.failure or self.plan.failure(data)
+
+    def _say(self, word: bytes) -> None:
+        assert self.report
+        with contextlib.suppress(ConnectionError):  # it has ended, which it tells by itself
+            self.report.send(word)
 
     def launched(self) -> Report | None:
         """The launch has said all: the report of its success; on failure what is left of it is ended."""
@@ -200,7 +214,8 @@ class Cell:
     def _close_report(self) -> None:
         if self.report:
             process.close(self.report.detach())
-        self.report = None
+        process.close(self.program)
+        self.report, self.program = None, -1
         self.files.begun()
 
     def alive(self, *, adopted: bool = False) -> Report:

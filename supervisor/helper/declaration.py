@@ -3,10 +3,8 @@
 from typing import NamedTuple
 
 from supervisor.errors import KernelError
-from supervisor.helper.operations import Tasks
-from supervisor.helper.programs import Site
+from supervisor.helper.launching import Plan
 from supervisor.helper.protocol import Launch, Report
-from supervisor.helper.steps import Steps
 from supervisor.kernel import cgroup
 
 
@@ -14,9 +12,7 @@ class Declaration(NamedTuple):
     """`unplaced` is a limit no hierarchy here can hold."""
 
     launch: Launch
-    steps: Steps
-    site: Site
-    tasks: Tasks
+    plan: Plan
     leaf: cgroup.Leaf
     limits: cgroup.Limits = ()
     unplaced: KernelError | None = None
@@ -27,7 +23,7 @@ class Declaration(NamedTuple):
             one.launch._replace(cgroup=(), filter=-1, ready=None, health=None, notify="", watchdog=0)
             for one in (self, other)
         )
-        return mine == theirs and self.steps.filters == other.steps.filters
+        return mine == theirs and self.plan.filters == other.plan.filters
 
     def put_in_force(self, run: int) -> Report:
         """Its limits, on a run that lives; the report says so, or why one of them is not."""

@@ -1,6 +1,6 @@
 """The operations by which a command enters a container that lives, where hostile programs are waiting for it.
 
-As in helper.confine: a forked child of the helper, undumpable until its execve. What it opens in there
+They are functions, in a forked child of the helper, undumpable until its execve. What it opens in there
 is opened either as whoever the command will be, or by openat2 without following links, and is looked
 at before it is used. Nothing of the operator's comes in: no descriptor, terminal or variable but TERM.
 """
@@ -16,29 +16,34 @@ from array import array
 
 from supervisor.errors import KernelError
 from supervisor.helper.protocol import Report, encode_report
-from supervisor.helper.workplace import Workplace
+from supervisor.helper.slots import GROUPS
 from supervisor.kernel import mounts, namespaces
-from supervisor.kernel.cgroup import Leaf
+from supervisor.kernel.program import slots
 
+_ROOM = 1 << 13  # words behind the last named slot: for a path, or all groups that a command may have
 _PTMX = "/dev/pts/ptmx"
 _PTMX_NUMBER = os.makedev(5, 2)
 # asm-generic/ioctls.h; Python has no name for the second.
 _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
 
 
-class Entrance(Workplace):
+class Entrance:
     """`process` is the pidfd of one whose namespaces are entered, `connection` leads to the operator,
     `ends` are the command's own ends of its three pipes, `heard` the other end where the waiter reads.
     """
 
-    def __init__(
-        self, leaf: Leaf, process: int, connection: int, *, ids: int, userns: int, rootless: bool
-    ) -> None:
-        super().__init__("", leaf, ids=ids, userns=userns, rootless=rootless)
+    def __init__(self, process: int, connection: int, ids: int) -> None:
         self.process = process
         self.connection = connection
+        self.ids = ids
+        self.slots = slots(GROUPS + _ROOM)
         self.ends: tuple[int, ...] = ()
         self.heard = -1
+
+
+def owner(ids: int, container_id: int) -> int:
+    """The host's number for an id of the container."""
+    return container_id if ids < 0 else ids + container_id
 
 
 def setns(work: Entrance, names: tuple[str, ...]) -> None:
@@ -79,10 +84,10 @@ def own_session(_work: Entrance) -> None:
     os.umask(0o022)
 
 
-def streams(work: Entrance) -> None:
+def streams(work: Entrance, uid: int) -> None:
     """The command owns its pipes, so that it can open /dev/stdout again."""
     for number, end in enumerate(work.ends):
-        os.fchown(end, work.owner(work.account.uid), -1)
+        os.fchown(end, owner(work.ids, uid), -1)
         os.dup2(end, number)
         os.close(end)
 

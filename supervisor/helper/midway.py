@@ -11,10 +11,9 @@ from typing import NamedTuple
 from supervisor.helper import notes
 from supervisor.kernel import cgroup
 from supervisor.kernel.files import content
+from supervisor.kernel.zygote import TITLE
 
 _PATIENCE = 10.0  # seconds for a system call under way to end
-#: What all forks of the helper are called until they execute something (kernel.process.show_as).
-OURS = b"supervisor: helper"
 
 
 class Process(NamedTuple):
@@ -52,7 +51,7 @@ def judge(run: int, members: list[Process], *, init: bool) -> notes.Note | None:
         if not children:
             return None
         service = min(children, key=lambda one: (one.started, one.pid))
-    if service.title.rstrip(b"\0") == OURS:
+    if service.title.rstrip(b"\0") == TITLE.encode():
         return None
     return notes.Note(run, first[0].pid, service.pid, first[0].started, service.started)
 

@@ -9,8 +9,8 @@ import os
 from contextlib import suppress
 
 from supervisor.errors import KernelError
-from supervisor.helper.programs import LOOPBACK
-from supervisor.helper.workplace import HOST, SLOTS
+from supervisor.helper.slots import HOST, OTHER
+from supervisor.helper.world import LOOPBACK
 from supervisor.kernel import namespaces, process
 from supervisor.kernel.program import run, slots
 
@@ -45,7 +45,7 @@ class Spare:
 
 def _new() -> int:
     namespaces.unshare(("net",))
-    held = slots(SLOTS)
+    held = slots(OTHER)
     held[HOST] = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         run(LOOPBACK, held)

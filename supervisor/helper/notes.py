@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -104,22 +103,11 @@ def signal_service(folder: str, members: frozenset[int], number: int) -> None:
             os.close(found)
 
 
-def introduced(extra: list[tuple[int, int, bytes]]) -> tuple[int, int, bool]:
-    """(PID, pidfd, whether its exec is done) of a service, from what came with its name: its own
-    credentials, as the kernel vouches for them, or the pidfd by which PID 1 has spawned it.
-    """
+def introduced(extra: list[tuple[int, int, bytes]]) -> tuple[int, int]:
+    """(PID, pidfd) of a service, from what came with its word: its credentials, as the kernel vouches for them."""
     told = {kind: data for _, kind, data in extra}
-    if socket.SCM_RIGHTS in told:
-        descriptor = int.from_bytes(told[socket.SCM_RIGHTS], sys.byteorder)
-        return pid_of(descriptor), descriptor, True
     pid = _CREDENTIALS.unpack(told[socket.SCM_CREDENTIALS])[0]
-    return pid, pidfd(pid), False
-
-
-def pid_of(pidfd: int) -> int:
-    """The PID behind a pidfd, as this process's /proc counts; 0 when it is reaped (pidfd_open(2))."""
-    words = content(f"/proc/self/fdinfo/{pidfd}").split()
-    return max(int(words[words.index(b"Pid:") + 1]), 0)
+    return pid, pidfd(pid)
 
 
 def start_time(pid: int) -> int:

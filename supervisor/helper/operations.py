@@ -1,111 +1,64 @@
-"""The operations that steps name, made ready to be carried out. By name, as data: there is no other way to one.
+"""The operations that steps name, each a program of system calls. By name, as data: there is no other way to one.
 
-Most are programs of system calls, spelled out before the fork (helper.programs). The others have something to
-decide: they are functions, and why each is safe stands beside it in helper.build, hostview, devices, confine and
-entry.
+Why each is safe stands beside it, in helper.world, root, hostview, devices, confine and service.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple
 
-from supervisor.helper import build, confine, devices, entry, hostview
-from supervisor.helper.programs import PROGRAMS, SHARED, Site
-from supervisor.helper.steps import Step, Steps
-from supervisor.helper.workplace import Workplace
-from supervisor.kernel.program import Packed, Program, pack, run
+from supervisor.helper import confine, devices, hostview, root, service, world
+from supervisor.helper.steps import Step
+from supervisor.helper.world import Site
+from supervisor.kernel.image import Segment, pack
+from supervisor.kernel.program import Call, Program
 
-Operation = Callable[..., None]
-
-OPERATIONS: dict[str, Operation] = {
-    # out of the container's sight
-    "shift-time": build.shift_time, "overlay-root": build.overlay_root, "own": hostview.own, "show": hostview.show,
-    "copy": hostview.copy, "tmpfs": build.tmpfs, "bind": build.bind, "show-at": build.show_tree, "show-node": devices.show_node,
-    "device": devices.device, "network": build.network, "join-network": build.join_network,
-    # in it
-    "lookup": confine.lookup, "output": confine.output, "become": confine.become,
-    "capabilities": confine.capabilities, "workdir": confine.workdir,
-    "await-init": confine.await_init, "exec": confine.execute, "spawn": confine.spawn,
-    # into what lives already
-    "setns": entry.setns, "pipes": entry.pipes, "own-pipe": entry.own_pipe, "own-session": entry.own_session, "streams": entry.streams,
-    "terminal": entry.terminal,
+OPERATIONS: dict[str, Callable[..., Program]] = {
+    # out of the world of the helper
+    "take-places": world.take_places, "join": world.join, "unshare": world.unshare, "keyring": world.keyring,
+    "private": world.private, "shift-time": world.shift_time, "own-ids": world.own_ids, "network": world.network,
+    "hostname": world.hostname,
+    # the root
+    "masks": root.masks, "bind-root": root.bind_root, "tmpfs-root": root.tmpfs_root, "overlay-root": root.overlay_root,
+    "own": hostview.own, "show": hostview.show, "copy": hostview.copy, "mount-kernel": root.mount_kernel,
+    "mask": root.mask, "protect": root.protect, "dev": root.dev, "mount-dev": root.mount_dev,
+    "node": devices.node, "show-node": devices.show_node, "device": devices.device, "link": devices.link,
+    "tmpfs": root.tmpfs, "bind": root.bind, "show-at": root.show_at, "no-setuid": root.no_setuid, "seal": root.seal,
+    "enter": root.enter,
+    # what may not be kept
+    "session": confine.session, "rlimit": confine.rlimit, "lower-rlimit": confine.lower_rlimit, "output": confine.output,
+    "userns": confine.userns, "bounding": confine.bounding, "become": confine.become, "undumpable": confine.undumpable,
+    "capabilities": confine.capabilities, "no-new-privileges": confine.no_new_privileges, "workdir": confine.workdir,
+    "filter": confine.filter_calls,
+    # the program, and PID 1 beside it
+    "introduce": service.introduce, "lead": service.lead, "word": service.word, "give-word": service.give_word,
+    "await-word": service.await_word, "let-go": service.let_go, "part": service.part, "exec": service.execute,
 }  # fmt: skip
-#: Where / is no mount that pivot_root could leave: in a chroot, on an initramfs.
-ELSEWHERE: dict[str, Operation] = {"private": build.private, "enter": build.enter}
 
-#: What a container alone has: its cgroups, its ids, its name.
-OWN = frozenset({"join", "own-ids", "hostname"})
-
-
-class Task(NamedTuple):
-    """A step made ready; or several of them, one program: `stages` says of each call whose it is."""
-
-    stage: str
-    operation: Operation
-    args: tuple[Any, ...]
-    stages: tuple[str, ...] = ()
+#: What a container alone has: its cgroups, its ids, its name, its program.
+OWN = frozenset({"join", "own-ids", "hostname", "output", "exec"})
+_SHARED = 512  # segments that are kept
 
 
-class Tasks(NamedTuple):
-    """`helper.steps.Steps`, made ready; `spawns`: PID 1 takes the service's steps itself."""
-
-    first: tuple[Task, ...]
-    aside: tuple[Task, ...]
-    root: tuple[Task, ...]
-    service: tuple[Task, ...]
-    filters: tuple[bytes, ...]
-    spawns: bool
+def spell(step: Step, site: Site) -> Program:
+    return OPERATIONS[step.op](site, *step.args)
 
 
-def prepare_launch(steps: Steps, site: Site) -> Tasks:
-    return Tasks(
-        first=prepare(steps.first, site),
-        aside=prepare(steps.aside, site),
-        root=prepare(steps.root, site),
-        service=prepare(steps.service, site),
-        filters=steps.filters,
-        spawns=steps.service[-1].op == "spawn",
+def spelled(steps: tuple[Step, ...], site: Site) -> tuple[tuple[str, Call], ...]:
+    """Every call, with the stage that it belongs to."""
+    return tuple((step.stage, one) for step in steps for one in spell(step, site))
+
+
+def segments(steps: tuple[Step, ...], site: Site) -> tuple[Segment, ...]:
+    """As `spelled`, packed; what many containers have in common is one segment for all of them."""
+    return tuple(
+        _segment(tuple(group), site) if own else _shared(tuple(group), site.shared)
+        for own, group in groupby(steps, lambda step: step.op in OWN)
     )
 
 
-def prepare(steps: tuple[Step, ...], site: Site) -> tuple[Task, ...]:
-    """Steps that are programs, one after the other, become one: the fewer of them, the less a launch has to look at."""
-    tasks: list[Task] = []
-    for shared, group in groupby(steps, lambda step: _kind(step, site)):
-        if shared is None:
-            tasks += (Task(step.stage, _operation(step), step.args) for step in group)
-        elif shared:
-            tasks.append(_shared(tuple(group), site._replace(folders=(), ids=min(site.ids, 0))))
-        else:
-            tasks.append(_joined(tuple(group), site))
-    return tuple(tasks)
+def _segment(steps: tuple[Step, ...], site: Site) -> Segment:
+    return pack(tuple(one for _, one in spelled(steps, site)))
 
 
-def _kind(step: Step, site: Site) -> bool | None:
-    """Whether the step's program may be the same in all containers; None where it is none."""
-    if step.op in OPERATIONS or (step.op in ELSEWHERE and not site.plain):
-        return None
-    return step.op not in OWN
-
-
-def _operation(step: Step) -> Operation:
-    return OPERATIONS.get(step.op) or ELSEWHERE[step.op]
-
-
-def _spell(step: Step, site: Site) -> Program:
-    return PROGRAMS[step.op](site, *step.args) if step.op in PROGRAMS else SHARED[step.op](*step.args)
-
-
-def _joined(steps: tuple[Step, ...], site: Site) -> Task:
-    parts = [(step.stage, _spell(step, site)) for step in steps]
-    program = tuple(call for _, calls in parts for call in calls)
-    stages = tuple(stage for stage, calls in parts for _ in calls)
-    return Task(parts[0][0], _carry_out, (pack(program),), stages)
-
-
-_shared = cache(_joined)  # once for all containers: a thousand of them share their pages
-
-
-def _carry_out(work: Workplace, program: Packed) -> None:
-    run(program, work.slots)
+_shared = lru_cache(_SHARED)(_segment)

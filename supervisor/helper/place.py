@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 from supervisor.helper.holder import Holder
+from supervisor.helper.launching import Known
 from supervisor.helper.network import Spare
+from supervisor.helper.zygote import Zygote
 
 
 class Place(NamedTuple):
@@ -16,6 +18,7 @@ class Place(NamedTuple):
     gid: int
     rootless: bool
     spare: Spare
-    shim: int
+    zygote: Zygote
+    known: Known
     holder: Holder
     scarce: bool

@@ -19,16 +19,17 @@ import time
 from typing import NoReturn
 
 from supervisor.errors import KernelError
-from supervisor.helper import child, visit
+from supervisor.helper import inside, visit
+from supervisor.helper.asked import Visit
 from supervisor.helper.cell import Cell
 from supervisor.helper.daemon import Daemon
-from supervisor.helper.entry import Entrance
+from supervisor.helper.entry import Entrance, owner
 from supervisor.helper.inward import LOOKING, probing
 from supervisor.helper.look import Look
-from supervisor.helper.operations import prepare
 from supervisor.helper.protocol import Probe, Report, Request
 from supervisor.helper.refusals import failure_of, refusal
 from supervisor.kernel import cage, caps, cgroup, namespaces, process
+from supervisor.kernel.zygote import FAILED
 
 _NOBODY = 65534
 _TOLD = 200  # characters of what a command said last
@@ -84,7 +85,7 @@ def _fork(cell: Cell, connection: socket.socket, probe: Probe, kind: str) -> int
             try:
                 (_command if probe.argv else _look)(cell, connection, probe, kind)
             finally:
-                os._exit(child.FAILED)
+                os._exit(FAILED)
     finally:
         process.unblock_signals(before)
     process.close(pidfd)
@@ -96,12 +97,12 @@ def _fork(cell: Cell, connection: socket.socket, probe: Probe, kind: str) -> int
 
 def _look(cell: Cell, connection: socket.socket, probe: Probe, kind: str) -> NoReturn:
     try:
-        work = visit.entrance(cell, connection)
-        visit.let_go(work)
-        child.take(work, prepare(LOOKING, cell.declaration.site))
+        work, site = visit.entrance(cell, connection)
+        visit.let_go(work, site)
+        inside.take(work, LOOKING, site)
         if "net" in cell.launch.namespaces:
             namespaces.join_those_of(work.process, ("net",))
-        _give_up(work)
+        _give_up(work, rootless=site.rootless)
         process.close_all_but({connection.fileno()})
         look, why, hint = Look(probe, connection), "", ""
         try:
@@ -126,11 +127,11 @@ def _look(cell: Cell, connection: socket.socket, probe: Probe, kind: str) -> NoR
     os._exit(0)
 
 
-def _give_up(work: Entrance) -> None:
+def _give_up(work: Entrance, *, rootless: bool) -> None:
     """All power, and with it the host's root: what answers is the container's."""
     caps.limit_bounding(())
-    if not work.rootless:
-        nobody = work.owner(0) if work.ids >= 0 else _NOBODY
+    if not rootless:
+        nobody = owner(work.ids, 0) if work.ids >= 0 else _NOBODY
         process.become(nobody, nobody, ())
     caps.take_exactly((), root=True)
     process.no_new_privileges()
@@ -142,20 +143,18 @@ def _give_up(work: Entrance) -> None:
 
 def _command(cell: Cell, connection: socket.socket, probe: Probe, kind: str) -> NoReturn:
     begun = time.monotonic()
-    steps = probing(cell.launch, cell.declaration.steps.filters, probe.argv)
-    site = cell.declaration.site
     try:
         connection.setblocking(True)
-        work = visit.entrance(cell, connection)
+        work, site = visit.entrance(cell, connection)
         inner = cage.make(cell.leaf.unified, f"probe-{kind}")
-        visit.let_go(work, *inner.descriptors)
+        visit.let_go(work, site, *inner.descriptors)
         left = probe.timeout - (time.monotonic() - begun)  # the clock may be another one in there
-        child.take(work, prepare(steps.visitor, site))
+        inside.take(work, probing(cell.launch), site)
         pid, pidfd = inner.fork_into()
     except BaseException as error:
         visit.fail(cell, connection, kind, error)
     if pid == 0:
-        visit.command(cell, work, steps, connection)
+        visit.command(cell, work, Visit(cell.launch.name, probe.argv), site, connection)
     _attend(cell, inner, Attended(pid, pidfd, work.heard, connection, left))
 
 

@@ -199,8 +199,7 @@ class Launch(NamedTuple):
     soft, hard), `ids` is the first of the container's 65,536 user and group ids on the host (-1: no
     user namespace of its own), `layer` the folder of a persistent writable layer, `filter` the place of
     its seccomp programs in `Declared.filters` (-1: none), `time_offsets` (clock, nanoseconds); `ambient`
-    says that another user than root has the capabilities too, `spawn` that PID 1 may be confined as the service, `shim` that the
-    filter lets it execute our shim. `notify` is the folder of its sd_notify socket ("": none), `watchdog` in
+    says that another user than root has the capabilities too, `spawn` that PID 1 may be confined as the service. `notify` is the folder of its sd_notify socket ("": none), `watchdog` in
     microseconds how often a word must come there (0: never).
     """
 
@@ -227,7 +226,6 @@ class Launch(NamedTuple):
     time_offsets: tuple[tuple[str, int], ...] = ()
     ambient: bool = True
     spawn: bool = False
-    shim: bool = False
     ready: Probe | None = None
     health: Probe | None = None
     notify: str = ""

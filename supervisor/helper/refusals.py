@@ -9,9 +9,10 @@ Failure = dict[str, object]
 #: Its process ended without a word.
 UNHEARD: Failure = {"stage": "launch", "errno": 0, "path": "ended before exec", "call": ""}
 #: What failed before there was a process → what an operator reads as its stage; else "cgroup".
-_STAGES = {one: one for one in ("user namespace", "output", "notify")} | {
+_STAGES = {one: one for one in ("user namespace", "output", "notify", "device", "launch")} | {
     "clone3": "fork",
     "sigprocmask": "fork",
+    "execve": "exec",
 }
 
 

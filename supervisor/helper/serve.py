@@ -358,6 +358,7 @@ class Helper:
             if cell.phase != policy.IDLE:
                 self.tree.end(cell.leaf)
             cell.remove()
+        self.table.place.zygote.end()
         self.daemon.end()
         self.tree.close()
 

@@ -1,25 +1,32 @@
 """From a declared container to the ordered steps that confine it: pure, and data.
 
-PID 1 of the container takes them, or it and the service that it forks (see helper.child), each list
-in order, each step stopping the launch if it fails:
+PID 1 of the container takes them, or it and the service that it forks, each list in order, each step stopping the
+launch if it fails:
 
-    first    PID 1: joins its cgroup and unshares
-    aside    PID 1, if a forked service builds the root meanwhile: a network namespace takes its time
-    root     whoever builds the root: out of sight, then it is entered
-    service  gives up everything the service may not keep, then starts the program
+    root     PID 1: joins its cgroup, unshares, builds the root out of sight, enters it, reads who the user is
+    service  PID 1, or the service itself: gives up everything the service may not keep
+    child    what is left to the service, if PID 1 forks it; at its end it starts the program
+    init     what PID 1 does meanwhile, before it becomes the init shim
+
+PID 1 takes the service's steps itself, and forks at their end, unless there are such that are the service's alone
+(declared limits, a seccomp profile of its own). With init = false there is no fork, and PID 1 becomes the program.
 
 Laws: mounts happen only between "private" and "enter"; every target is a path below the new
 root; the host's privileges end with "userns", before the identity is taken; the identity is taken
-before capabilities are; nothing follows them but no_new_privs, workdir, the filter and exec.
+before capabilities are; nothing follows them but no_new_privs, workdir, the filter and the program.
 """
 
 from typing import NamedTuple
 
+from supervisor.helper.accounts import Account
 from supervisor.helper.protocol import Bind, Launch
 from supervisor.kernel import mounts as m
 
 _SAFE = m.NOSUID | m.NODEV | m.NOEXEC
 _LAYER = m.NOSUID | m.NODEV
+
+Filters = tuple[bytes, ...]
+Nodes = tuple[tuple[str, int, int], ...]
 
 
 class Step(NamedTuple):
@@ -31,13 +38,11 @@ class Step(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """`filters` are for the init shim, which takes the service's own."""
+    """After the root, once it is known who the user is."""
 
-    first: tuple[Step, ...]
-    aside: tuple[Step, ...]
-    root: tuple[Step, ...]
     service: tuple[Step, ...]
-    filters: tuple[bytes, ...]
+    child: tuple[Step, ...]
+    init: tuple[Step, ...]
 
 
 #: Read-only views of these are what `rootfs = "host"` shows of the machine's folders …
@@ -97,16 +102,11 @@ DEFAULT_RLIMITS = (
 )  # fmt: skip
 
 
-def plan(launch: Launch, filters: tuple[tuple[bytes, ...], ...], *, rootless: bool) -> Steps:
-    """`filters` are those of all containers, as `Declared` has them, decoded."""
-    programs = filters[launch.filter] if launch.filter >= 0 else ()
-    root = _inside(launch, rootless=rootless)
-    return Steps(_first(launch), _aside(launch), root, _service(launch, programs), programs)
-
-
-def _first(launch: Launch) -> tuple[Step, ...]:
+def building(launch: Launch, nodes: Nodes, *, rootless: bool) -> tuple[Step, ...]:
+    """`nodes` are the declared devices, as helper.devices has looked at them."""
     now = tuple(name for name in launch.namespaces if name != "net")
     steps = [
+        Step("launch", "take-places"),
         Step("cgroup", "join"),
         Step("namespaces", "unshare", (now,)),
         Step("keyring", "keyring"),
@@ -114,26 +114,60 @@ def _first(launch: Launch) -> tuple[Step, ...]:
     ]
     if launch.time_offsets:
         steps.append(Step("time", "shift-time", (launch.time_offsets,)))
-    return tuple(steps)
+    return (*steps, *_inside(launch, nodes, rootless=rootless))
 
 
-def _forks(launch: Launch) -> bool:
-    """Whether the service is a fork of PID 1, which builds the root while PID 1 waits."""
-    return launch.init and not launch.spawn
+def serving(launch: Launch, filters: Filters, account: Account) -> Steps:
+    """`filters` are the container's own, of all that `Declared` has."""
+    introduce = Step("exec", "introduce")
+    own = (
+        Step("session", "session"),
+        *rlimits(launch),
+        Step("user", "output", (account.uid,)),
+        *confinement(launch, filters, account),
+    )
+    start = Step("exec", "exec", (launch.argv, _environment(launch), account.home))
+    part = Step("init", "part")
+    if not launch.init:
+        return Steps((introduce, *own, start), (), ())
+    if launch.spawn:
+        let_go = (Step("init", "let-go"), *_nothing(), part)
+        return Steps(own, (introduce, Step("session", "lead"), start), let_go)
+    return Steps(
+        (Step("init", "word"),),
+        (introduce, *own, Step("init", "await-word"), start),
+        (*_giving_up(launch, filters, account), Step("init", "give-word"), part),
+    )
 
 
-def _aside(launch: Launch) -> tuple[Step, ...]:
-    if "net" not in launch.namespaces or not _forks(launch):
-        return ()
-    return (Step("network", "network"),)
+def _giving_up(launch: Launch, filters: Filters, account: Account) -> tuple[Step, ...]:
+    """All that the shim does not need: privileges, the service's output, other descriptors."""
+    return (
+        *((Step("user namespace", "userns"),) if launch.ids >= 0 else ()),
+        Step("init", "let-go"),
+        Step("capabilities", "bounding", ((),)),
+        Step("no_new_privileges", "no-new-privileges"),
+        Step("user", "become", account[:3]),
+        *_nothing(),
+        *((Step("seccomp", "filter", (filters,)),) if filters else ()),
+    )
 
 
-def _inside(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
+def _nothing() -> tuple[Step, ...]:
+    """No capability, and none is gained by what is executed from here on."""
+    return (
+        Step("capabilities", "capabilities", ((), True)),
+        Step("init", "undumpable"),
+        Step("no_new_privileges", "no-new-privileges"),
+    )
+
+
+def _inside(launch: Launch, nodes: Nodes, *, rootless: bool) -> tuple[Step, ...]:
     steps = []
     if launch.ids >= 0:
         steps.append(Step("user namespace", "own-ids"))
     steps += [Step("mask", "masks"), *_root(launch), *_kernel_mounts(launch)]
-    steps += _dev(launch, rootless=rootless)
+    steps += _dev(nodes, rootless=rootless)
     steps += _network(launch)
     steps += [_declared_mount(bind) for bind in launch.mounts]
     if launch.notify:
@@ -144,7 +178,7 @@ def _inside(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
         steps.append(Step("mount", "seal"))
     if "uts" in launch.namespaces:
         steps.append(Step("hostname", "hostname", (launch.hostname,)))
-    return (*steps, Step("root", "enter"), Step("user", "lookup", (launch.user, launch.groups)))
+    return (*steps, Step("root", "enter"))
 
 
 def _root(launch: Launch) -> tuple[Step, ...]:
@@ -152,7 +186,7 @@ def _root(launch: Launch) -> tuple[Step, ...]:
         return (
             Step("root", "tmpfs-root"),
             *(Step("root", "own", (path, mode)) for path, mode in OWN_FOLDERS),
-            *(Step("root", "show", (path,)) for path in HOST_FOLDERS),
+            *(Step("root", "show", (path, at)) for at, path in enumerate(HOST_FOLDERS)),
             *(Step("root", "copy", (path,)) for path in HOST_FILES),
         )
     if launch.rootfs_mode == "overlay":
@@ -180,7 +214,7 @@ def _network(launch: Launch) -> tuple[Step, ...]:
     """A sysfs shows the network namespace of whoever mounts it."""
     own: tuple[Step, ...] = ()
     if "net" in launch.namespaces:
-        own = (Step("network", "join-network" if _forks(launch) else "network"),)
+        own = (Step("network", "network"),)
     return (
         *own,
         Step("mount", "mount-kernel", ("sysfs", "/sys", _SAFE | m.RDONLY)),
@@ -188,12 +222,12 @@ def _network(launch: Launch) -> tuple[Step, ...]:
     )
 
 
-def _dev(launch: Launch, *, rootless: bool) -> tuple[Step, ...]:
+def _dev(nodes: Nodes, *, rootless: bool) -> tuple[Step, ...]:
     # Only the real root may mknod; a user's own root is shown the machine's nodes instead.
     make = "show-node" if rootless else "node"
     return (
         *(Step("dev", make, (name, *number)) for name, number in NODES.items()),
-        *(Step("device", "device", (path,)) for path in launch.devices),
+        *(Step("device", "device", one) for one in nodes),
         *(Step("dev", "link", (name, target)) for name, target in LINKS),
     )
 
@@ -209,17 +243,6 @@ def _declared_mount(bind: Bind) -> Step:
     if bind.source:
         return Step("mount", "bind", (bind.source, bind.target, added, removed))
     return Step("mount", "tmpfs", (bind.target, tuple(options), (_LAYER | added) & ~removed))
-
-
-def _service(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:
-    return (
-        Step("session", "session"),
-        *rlimits(launch),
-        Step("user", "output"),
-        *confinement(launch, programs),
-        *((Step("init", "await-init"),) if _forks(launch) else ()),
-        Step("exec", "spawn" if launch.spawn else "exec", (launch.argv, _environment(launch))),
-    )
 
 
 def _environment(launch: Launch) -> tuple[tuple[str, str], ...]:
@@ -240,22 +263,19 @@ def rlimits(launch: Launch) -> tuple[Step, ...]:
     )
 
 
-def confinement(launch: Launch, programs: tuple[bytes, ...]) -> tuple[Step, ...]:
-    """From the host's root to what the container may be, all but its execve."""
+def confinement(launch: Launch, filters: Filters, account: Account) -> tuple[Step, ...]:
+    """From the host's root to what the container may be, all but its execve.
+
+    Default capabilities are what root would have: to another user they are only a bound (`ambient` False).
+    """
+    root = account.uid == 0
+    names = launch.capabilities if root or launch.ambient else ()
     steps = [Step("user namespace", "userns")] if launch.ids >= 0 else []
     steps.append(Step("capabilities", "bounding", (launch.capabilities,)))
-    take = [
-        Step("user", "become"),
-        Step("capabilities", "capabilities", (launch.capabilities, launch.ambient)),
-    ]
-    filters = [Step("seccomp", "filter", (programs,))] if programs else []
+    take = [Step("user", "become", account[:3]), Step("capabilities", "capabilities", (names, root))]
+    workdir = Step("workdir", "workdir", (launch.workdir,))
+    loaded = [Step("seccomp", "filter", (filters,))] if filters else []
     if not launch.no_new_privileges:
         # Only who still has CAP_SYS_ADMIN may load a filter then: the calls left must be allowed by it.
-        return (*steps, *filters, *take, Step("workdir", "workdir", (launch.workdir,)))
-    return (
-        *steps,
-        *take,
-        Step("no_new_privileges", "no-new-privileges"),
-        Step("workdir", "workdir", (launch.workdir,)),
-        *filters,
-    )
+        return (*steps, *loaded, *take, workdir)
+    return (*steps, *take, Step("no_new_privileges", "no-new-privileges"), workdir, *loaded)

@@ -8,17 +8,17 @@ launched; with its removal it goes.
 import os
 
 from supervisor.errors import KernelError
-from supervisor.helper import policy, shim
+from supervisor.helper import policy
 from supervisor.helper.cell import Cell
 from supervisor.helper.declaration import Declaration
 from supervisor.helper.holder import Holder
+from supervisor.helper.launching import Known, Plan
 from supervisor.helper.network import Spare
-from supervisor.helper.operations import prepare_launch
 from supervisor.helper.place import Place
-from supervisor.helper.programs import Site
 from supervisor.helper.protocol import Declared, Launch, Report, Request
-from supervisor.helper.steps import plan
 from supervisor.helper.subtree import Subtree
+from supervisor.helper.world import Site
+from supervisor.helper.zygote import Zygote
 from supervisor.kernel import caps, cgroup, descriptors, mounts, process
 
 #: How one was launched that is not declared any more does not matter: it is only ended.
@@ -34,7 +34,8 @@ class Table:
             declared.gid,
             rootless,
             Spare(possible=not rootless),
-            shim.make(),
+            Zygote(),
+            Known(),
             holder,
             # Without root a command enters by the service's pidfd, which so is kept.
             not rootless and descriptors.scarce(len(declared.containers), descriptors.limit()),
@@ -44,6 +45,8 @@ class Table:
             capabilities=caps.permitted(),
             limits=process.hard_rlimits(),
             plain=mounts.root_can_be_left(),
+            initramfs=mounts.on_initramfs(),
+            rootless=rootless,
         )
         self.cells: dict[str, Cell] = {}
         self.declare(declared)
@@ -71,7 +74,6 @@ class Table:
 
     def _declaration(self, launch: Launch, filters: tuple[tuple[bytes, ...], ...]) -> Declaration:
         """Work out where the limits go; one that cannot be held refuses the launch, not the supervisor."""
-        steps = plan(launch, filters, rootless=self.place.rootless)
         limits: cgroup.Limits = ()
         unplaced = None
         try:
@@ -80,7 +82,8 @@ class Table:
             unplaced = error
         leaf = self.tree.leaf(launch.name, limits)
         site = self.site._replace(folders=tuple(leaf.v1.values()), ids=launch.ids)
-        return Declaration(launch, steps, site, prepare_launch(steps, site), leaf, limits, unplaced)
+        own = filters[launch.filter] if launch.filter >= 0 else ()
+        return Declaration(launch, Plan(launch, own, site), leaf, limits, unplaced)
 
     def denied(self, request: Request, why: str) -> list[Report]:
         """What is said of a request that is not acted on."""

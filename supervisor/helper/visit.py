@@ -22,17 +22,19 @@ from contextlib import suppress
 from typing import NoReturn
 
 from supervisor.errors import KernelError, ProtocolError
-from supervisor.helper import child, policy
+from supervisor.helper import inside, policy
+from supervisor.helper.accounts import Account, look_up
 from supervisor.helper.asked import Visit
 from supervisor.helper.cell import Cell
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Guest, deny
 from supervisor.helper.entry import Entrance
-from supervisor.helper.inward import VisitSteps, visiting
-from supervisor.helper.operations import prepare
+from supervisor.helper.inward import entering, visiting
 from supervisor.helper.protocol import MAX, Report, decode_request, encode_report
 from supervisor.helper.refusals import failure_of, refusal
+from supervisor.helper.world import Site
 from supervisor.kernel import caps, cgroup, process
+from supervisor.kernel.zygote import FAILED
 
 _WHY_NOT = {
     policy.IDLE: "is not running",
@@ -75,66 +77,74 @@ def _fork(cell: Cell, connection: socket.socket, visit: Visit) -> None:
             try:
                 _visitor(cell, connection, visit)
             finally:
-                os._exit(child.FAILED)
+                os._exit(FAILED)
     finally:
         process.unblock_signals(before)
     process.close(pidfd)
 
 
 def _visitor(cell: Cell, connection: socket.socket, visit: Visit) -> NoReturn:
-    steps, site = visiting(cell.launch, cell.declaration.steps.filters, visit), cell.declaration.site
     try:
         connection.setblocking(True)
-        work = entrance(cell, connection)
-        let_go(work)
-        child.take(work, prepare(steps.visitor, site))
+        work, site = entrance(cell, connection)
+        let_go(work, site)
+        inside.take(work, visiting(cell.launch, visit), site)
         pid = os.fork()
     except BaseException as error:
         fail(cell, connection, "fork", error)
     if pid == 0:
-        command(cell, work, steps, connection)
+        command(cell, work, visit, site, connection)
     _wait(cell, pid, connection)
 
 
-def entrance(cell: Cell, connection: socket.socket) -> Entrance:
+def entrance(cell: Cell, connection: socket.socket) -> tuple[Entrance, Site]:
     """By PID 1, which is ours where the container has our init. Without root its namespaces are not for us
     to enter: it has our memory, which belongs to the user's own namespace outside.
     """
     rootless = cell.place.rootless
     entered = cell.service_pidfd if rootless else cell.init_pidfd
     # A run that another helper launched: its user namespace is told by its PID 1 alone.
-    userns = cell.userns if cell.userns >= 0 else entered
-    return Entrance(
-        cell.leaf, entered, connection.fileno(),
-        ids=cell.launch.ids, userns=userns if cell.launch.ids >= 0 else -1, rootless=rootless,
-    )  # fmt: skip
+    site = cell.plan.site._replace(userns=cell.userns if cell.userns >= 0 else entered)
+    return Entrance(entered, connection.fileno(), cell.launch.ids), site
 
 
-def let_go(work: Entrance, *more: int) -> None:
+def let_go(work: Entrance, site: Site, *more: int) -> None:
     """As at a launch: nothing of the helper's comes along, and nothing is imported any more."""
     process.set_undumpable()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for number in range(3):
         os.dup2(null, number)
-    process.close_all_but({work.connection, work.process, work.userns, *more})
+    process.close_all_but({work.connection, work.process, site.userns, *more})
     sys.meta_path.clear()
     sys.path.clear()
 
 
-def command(cell: Cell, work: Entrance, steps: VisitSteps, connection: socket.socket) -> NoReturn:
+def command(cell: Cell, work: Entrance, visit: Visit, site: Site, connection: socket.socket) -> NoReturn:
     try:
         process.leave_signals()
-        child.take(work, prepare(steps.command, cell.declaration.site))
+        account = _account(cell)
+        inside.take(work, entering(cell.launch, cell.plan.filters, visit, account), site)
     except BaseException as error:
         fail(cell, connection, "exec", error)
-    os._exit(child.FAILED)
+    os._exit(FAILED)
+
+
+def _account(cell: Cell) -> Account:
+    """As the container says now. Raises StepError."""
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return cell.plan.checked(look_up(here, cell.launch.user, cell.launch.groups))
+    except KernelError as error:
+        raise inside.StepError("user", error.errno, error.path, error.call) from None
+    finally:
+        os.close(here)
 
 
 def fail(cell: Cell, connection: socket.socket, stage: str, error: BaseException) -> NoReturn:
     try:
-        tell(connection, refusal(cell.launch.name, cell.run, child.failure_of(stage, error)))
+        tell(connection, refusal(cell.launch.name, cell.run, inside.failure_of(stage, error)))
     finally:
-        os._exit(child.FAILED)
+        os._exit(FAILED)
 
 
 def tell(connection: socket.socket, report: Report) -> None:

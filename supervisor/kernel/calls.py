@@ -9,11 +9,12 @@ import os
 import struct
 
 from supervisor.kernel import libc, mounts, seccomp
-from supervisor.kernel.program import Call, Program, Slot, Words, call
+from supervisor.kernel.program import RESULT, Call, Passes, Program, Slot, Words, call, jump
 
 _CWD = -100  # AT_FDCWD
 _EMPTY_PATH, _RECURSIVE = libc.AT_EMPTY_PATH, libc.AT_RECURSIVE
 _PLACE = os.O_PATH | os.O_DIRECTORY
+_CREATED = RESULT  # for the moment until it is closed
 
 
 def open_path(path: str, flags: int, *, keep: Slot) -> Call:
@@ -28,9 +29,9 @@ def resolve(
     *,
     keep: Slot,
     links: bool = True,
-    passes: tuple[tuple[int, int], ...] = (),
+    passes: Passes = (),
 ) -> Call:
-    """As mounts.resolve: `path` as if `root` were /."""
+    """`path` as if `root` were /, which may be hostile; see mounts.within."""
     how = libc.words(flags | os.O_CLOEXEC, 0, mounts.within(links=links))
     name = os.fsencode(path.lstrip("/") or ".")
     return call("openat2", root, name, how, len(how), keep=keep, passes=passes, path=path)
@@ -48,7 +49,7 @@ def write(slot: Slot, text: bytes, path: str) -> Call:
 def filesystem(
     fstype: str, options: tuple[tuple[str, str], ...], attributes: int, *, context: Slot, keep: Slot
 ) -> Program:
-    """As mounts.filesystem: a new, detached one."""
+    """A new, detached one; `options` as in mount(8) -o, "" for a bare word."""
     return (
         call("fsopen", os.fsencode(fstype), 1, keep=context, path=fstype),
         *(_option(context, fstype, key, value) for key, value in options),
@@ -64,23 +65,24 @@ def _option(context: Slot, fstype: str, key: str, value: str) -> Call:
 
 
 def clone(place: Slot, *, recursive: bool, keep: Slot, path: str = "") -> Call:
-    """As mounts.clone: the source of a bind mount."""
+    """A detached copy of the mount tree at `place`: the source of a bind mount."""
     flags = 1 | os.O_CLOEXEC | _EMPTY_PATH | (_RECURSIVE if recursive else 0)
     return call("open_tree", place, b"", flags, keep=keep, path=path)
 
 
-def set_attributes(mount: Slot, added: int, *, recursive: bool = True) -> Call:
-    attributes = libc.words(added, 0, 0, 0)
+def set_attributes(mount: Slot, added: int, removed: int = 0, *, recursive: bool = True) -> Call:
+    attributes = libc.words(added, removed, 0, 0)
     flags = _EMPTY_PATH | (_RECURSIVE if recursive else 0)
     return call("mount_setattr", mount, b"", flags, attributes, len(attributes))
 
 
-def map_ids(mount: Slot, userns: Slot, path: str) -> Call:
-    """As mounts.map_ids."""
-    attributes = Words((mounts.IDMAP, 0, 0, userns))
-    size = 8 * len(attributes)
+def map_ids(mount: Slot, userns: int, path: str) -> Call:
+    """Show the files of a detached mount with their owners' ids as `userns`, a descriptor, maps them: 0 on the disk is
+    root there. Told as "idmap" where the file system cannot (mount_setattr(2)).
+    """
+    attributes = libc.words(mounts.IDMAP, 0, 0, userns)
     flags = _EMPTY_PATH | _RECURSIVE
-    return call("mount_setattr", mount, b"", flags, attributes, size, path=path, told="idmap")
+    return call("mount_setattr", mount, b"", flags, attributes, len(attributes), path=path, told="idmap")
 
 
 def attach(mount: Slot, place: Slot, path: str) -> Call:
@@ -93,6 +95,45 @@ def folder(parent: Slot, name: str, path: str, *, keep: Slot) -> Program:
         call("mkdirat", parent, os.fsencode(name), 0o755, passes=((errno.EEXIST, 0),), path=path),
         resolve(parent, name, _PLACE, keep=keep, links=False)._replace(path=path),
     )
+
+
+def place(root: Slot, path: str, *, directory: bool, keep: Slot, other: Slot, links: bool = True) -> Program:
+    """The O_PATH descriptor of a mount point below `root`; what is missing of it is made. `other` is used meanwhile.
+
+    Safe in a hostile root: each part is resolved in the root, and mkdirat/openat(O_EXCL) work on
+    one name in a directory already held open, where they follow no link. A dangling link is an error: the name
+    exists, so nothing is made.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not parts:
+        return (resolve(root, "/", _PLACE, keep=keep),)
+    program: Program = ()
+    for at, part in enumerate(parts):
+        left = len(parts) - 1 - at
+        here, above = (keep, other) if left % 2 == 0 else (other, keep)
+        done = "/" + "/".join(parts[: at + 1])
+        folder = directory or left > 0
+        flags = _PLACE if folder else os.O_PATH
+        made = (
+            *_create(above if at else root, part, done, directory=folder),
+            resolve(root, done, flags, keep=here, links=links),
+        )
+        found = resolve(root, done, flags, keep=here, links=links, passes=((errno.ENOENT, 1),))
+        program += (found, jump(len(made)), *made, *(close(above) if at else ()))
+    # A file may not be mounted on a folder; to write to one is refused with the same words.
+    unless_file = call("openat", keep, b".", os.O_WRONLY, 0, passes=((errno.ENOTDIR, 0),), path=path)
+    return program if directory else (*program, unless_file)
+
+
+def _create(parent: Slot, name: str, path: str, *, directory: bool) -> Program:
+    if directory:
+        return (call("mkdirat", parent, os.fsencode(name), 0o755, path=path, told="mkdir"),)
+    return new_file(parent, name, 0o644, keep=_CREATED, path=path) + close(_CREATED)
+
+
+def new_file(parent: Slot, name: str, mode: int, *, keep: Slot, path: str = "") -> Program:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    return (call("openat", parent, os.fsencode(name), flags, mode, keep=keep, path=path, told="open"),)
 
 
 def file_owner(ids: int) -> Program:
@@ -111,12 +152,16 @@ def capset(permitted: int, inheritable: int = 0) -> Call:
     return call("capset", header, data, path=hex(permitted))
 
 
-def prctl(option: int, *arguments: int, told: str, passes: tuple[tuple[int, int], ...] = ()) -> Call:
-    return call("prctl", option, *arguments, passes=passes, told=told)
+def prctl(option: int, *arguments: int, told: str, expected: int = -1, passes: Passes = ()) -> Call:
+    return call("prctl", option, *arguments, expected=expected, passes=passes, told=told)
 
 
 def seccomp_filter(program: bytes) -> Call:
-    """As seccomp.install."""
+    """Under the filter for good, above those that are there: an array of struct sock_filter (seccomp(2)).
+
+    Needs no_new_privs or CAP_SYS_ADMIN, else EACCES. Nothing is asked of the kernel afterwards: that the
+    call succeeded *is* its word, and the filter may answer any further call with an end of the process.
+    """
     seccomp.check(program)
     count = len(program) // 8
     return call("seccomp", 1, 0, Words((count, program)), path=f"{count} instructions")

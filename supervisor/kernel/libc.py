@@ -11,14 +11,11 @@ import os
 import platform
 import signal
 import struct
-from collections.abc import Callable
 
 from supervisor.errors import KernelError
-from supervisor.kernel import memory
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # syscall(2) is variadic: each argument is passed as 64 bits. c_void_p takes ints, bytes, buffers and None.
-# All calls go this one way: what a launch uses for the first time costs it pages of its own.
 invoke = _libc.syscall
 invoke.restype, invoke.argtypes = ctypes.c_long, (ctypes.c_long, *[ctypes.c_void_p] * 6)
 last_errno = ctypes.get_errno
@@ -26,10 +23,6 @@ NOTHING = (0,) * 6
 # Without letting the interpreter's lock go: for clone3, whose child has no other thread.
 _clone = ctypes.PyDLL(None, use_errno=True).syscall
 _clone.restype, _clone.argtypes = ctypes.c_long, (ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
-_map = _libc.mmap
-_map.restype = ctypes.c_void_p
-_map.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
-_PROT_READ, _PROT_EXEC, _MAP_PRIVATE, _MAP_FAILED = 1, 4, 2, (1 << 64) - 1
 _before_fork = ctypes.pythonapi.PyOS_BeforeFork
 _after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
 _after_fork_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
@@ -45,13 +38,16 @@ _SECONDS = 0
 #: Call → its number on x86-64, and on architectures that follow asm-generic/unistd.h. Calls newer than
 #: 2019 share one number on all of them.
 _OLD = {
-    "capget": (125, 90), "capset": (126, 91), "chdir": (80, 49), "close": (3, 57), "dup3": (292, 24),
-    "fchdir": (81, 50), "fchmodat": (268, 53), "inotify_add_watch": (254, 27), "inotify_init1": (294, 26),
-    "ioctl": (16, 29), "keyctl": (250, 219), "mkdirat": (258, 34),
-    "mknodat": (259, 33), "mount": (165, 40), "openat": (257, 56), "personality": (135, 92),
-    "pivot_root": (155, 41), "prctl": (157, 167), "prlimit64": (302, 261), "seccomp": (317, 277),
-    "setfsgid": (123, 152), "setfsuid": (122, 151), "sethostname": (170, 161), "setns": (308, 268),
-    "setsid": (112, 157), "sigprocmask": (14, 135), "socket": (41, 198), "symlinkat": (266, 36),
+    "capget": (125, 90), "capset": (126, 91), "chdir": (80, 49), "chroot": (161, 51), "clone": (56, 220), "close": (3, 57),
+    "dup3": (292, 24), "eventfd2": (290, 19), "execve": (59, 221), "faccessat": (269, 48), "fchdir": (81, 50),
+    "fchmodat": (268, 53), "fchown": (93, 55), "fchownat": (260, 54), "getcwd": (79, 17), "getgroups": (115, 158),
+    "getresgid": (120, 150), "getresuid": (118, 148), "inotify_add_watch": (254, 27), "inotify_init1": (294, 26),
+    "ioctl": (16, 29), "keyctl": (250, 219), "mkdirat": (258, 34), "mknodat": (259, 33), "mount": (165, 40),
+    "openat": (257, 56), "personality": (135, 92), "pivot_root": (155, 41), "prctl": (157, 167), "prlimit64": (302, 261),
+    "pwrite64": (18, 68), "read": (0, 63), "readlinkat": (267, 78), "recvfrom": (45, 207), "seccomp": (317, 277),
+    "sendfile": (40, 71), "sendto": (44, 206), "setfsgid": (123, 152), "setfsuid": (122, 151), "setgroups": (116, 159),
+    "sethostname": (170, 161), "setns": (308, 268), "setresgid": (119, 149), "setresuid": (117, 147),
+    "setsid": (112, 157), "sigprocmask": (14, 135), "socket": (41, 198), "statx": (332, 291), "symlinkat": (266, 36),
     "tee": (276, 77), "umask": (95, 166), "umount2": (166, 39), "unshare": (272, 97), "write": (1, 64),
 }  # fmt: skip
 _NEW = {
@@ -81,18 +77,9 @@ def words(*words: int) -> bytes:
     return struct.pack(f"{len(words)}Q", *words)
 
 
-def load(code: bytes) -> Callable[..., int]:
-    """Machine code that takes and returns 64-bit words by the C calling convention, from a sealed memory file, mapped
-    to be read and executed for good.
-    """
-    file = memory.sealed("code", code, 0o500)
-    try:
-        address = _map(None, len(code), _PROT_READ | _PROT_EXEC, _MAP_PRIVATE, file, 0)
-    finally:
-        os.close(file)
-    if address == _MAP_FAILED:
-        raise KernelError("mmap", ctypes.get_errno(), "code")
-    return ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 5)(address)
+def memory(where: int | bytes, size: int) -> bytes:
+    """What lies there, `size` bytes of it."""
+    return ctypes.string_at(where, size)
 
 
 # ── namespaces ─────────────────────────────────────────────────────────────────────────

@@ -42,7 +42,6 @@ def lower(
         ambient=container.capabilities is not None,
         # Limits that were declared are for the service alone.
         spawn=container.init and not container.rlimits and _known(container.seccomp),
-        shim=_known(container.seccomp),
         ready=lower_ready(container.ready),
         health=lower_health(container.health),
         notify=f"{runtime_dir}/containers/{container.name}/notify" if notifies else "",
@@ -52,7 +51,7 @@ def lower(
 
 
 def _known(seccomp: str) -> bool:
-    """A profile of its own may not let our init live, let alone execute anything."""
+    """A profile of its own may not let our init live."""
     return seccomp in ("default", "unconfined")
 
 

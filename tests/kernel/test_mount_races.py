@@ -13,11 +13,11 @@ import pytest
 
 from supervisor.errors import KernelError
 from supervisor.helper import accounts
+from supervisor.helper.devices import look_at
 from supervisor.helper.protocol import Request
 from supervisor.helper.steps import MASKED, PROTECTED
-from supervisor.helper.workplace import Workplace
 from supervisor.kernel import mounts
-from tests.support.arena import Act, Mount, do, flipping, mountinfo, rounds
+from tests.support.arena import Act, Mount, Stage, do, flipping, mountinfo, rounds
 from tests.support.played import Played
 from tests.support.running import job, shell
 
@@ -58,8 +58,8 @@ class Scene:
         link.symlink_to(target)
         return real, link
 
-    def bound(self, work: Workplace) -> None:
-        do(work, "bind-root", str(self.root), 0)
+    def bound(self, stage: Stage) -> None:
+        do(stage, "bind-root", str(self.root), 0)
 
     def state(self) -> list[tuple[str, int, int, bytes]]:
         found = []
@@ -109,20 +109,20 @@ def test_a_folder_is_bound_inside_or_not_at_all(
     scene: Scene, way: int, name: str, inside: list[str], target: str
 ) -> None:
     pair = scene.folder_and_link(name, scene.ways_out[way], *inside)
-    attack(scene, lambda work: do(work, "bind", str(scene.source), target, 0, 0), pair)
+    attack(scene, lambda stage: do(stage, "bind", str(scene.source), target, 0, 0), pair)
 
 
 @pytest.mark.parametrize("way", range(3))
 @pytest.mark.parametrize("target", ["/a/file", "/a/file.new"])
 def test_a_file_is_bound_inside_or_not_at_all(scene: Scene, way: int, target: str) -> None:
     pair = scene.folder_and_link("a", scene.ways_out[way], "file")
-    attack(scene, lambda work: do(work, "bind", str(scene.source / "file"), target, 0, 0), pair)
+    attack(scene, lambda stage: do(stage, "bind", str(scene.source / "file"), target, 0, 0), pair)
 
 
 @pytest.mark.parametrize("way", range(3))
 def test_a_declared_tmpfs_is_mounted_inside_or_not_at_all(scene: Scene, way: int) -> None:
     pair = scene.folder_and_link("a", scene.ways_out[way], "sub")
-    attack(scene, lambda work: do(work, "tmpfs", "/a/sub", (), 0), pair)
+    attack(scene, lambda stage: do(stage, "tmpfs", "/a/sub", (), 0), pair)
 
 
 @pytest.mark.parametrize("way", range(3))
@@ -136,9 +136,9 @@ def test_a_kept_layer_in_which_links_were_left_leads_nowhere_else(
     inside = [one.rename(layer / "upper" / one.name) for one in (real, link)]
     attack(
         scene,
-        lambda work: do(work, "bind", str(scene.source), "/a/sub", 0, 0),
+        lambda stage: do(stage, "bind", str(scene.source), "/a/sub", 0, 0),
         (inside[0], inside[1]),
-        root=lambda work: do(work, "overlay-root", str(scene.root), str(layer)),
+        root=lambda stage: do(stage, "overlay-root", str(scene.root), str(layer)),
     )
 
 
@@ -147,12 +147,12 @@ def test_a_kept_layer_in_which_links_were_left_leads_nowhere_else(
 
 @pytest.mark.parametrize("way", range(3))
 def test_devices_are_made_in_the_containers_own_dev(scene: Scene, way: int) -> None:
-    def act(work: Workplace) -> None:
-        do(work, "dev")
-        do(work, "node", "null", 1, 3)
-        do(work, "device", "/dev/kmsg")
-        do(work, "link", "fd", "/proc/self/fd")
-        do(work, "mount-dev", "tmpfs", "shm", (), 0)
+    def act(stage: Stage) -> None:
+        do(stage, "dev")
+        do(stage, "node", "null", 1, 3)
+        do(stage, "device", *look_at("/dev/kmsg"))
+        do(stage, "link", "fd", "/proc/self/fd")
+        do(stage, "mount-dev", "tmpfs", "shm", (), 0)
 
     pair = scene.folder_and_link("dev", f"{scene.ways_out[way]}/dev")
     attack(scene, act, pair)
@@ -183,11 +183,11 @@ def test_what_is_masked_is_the_kernels_and_not_the_roots(
 ) -> None:
     """Also not a folder of the root's that looks like it: then the real one would lie unmasked beside it."""
 
-    def act(work: Workplace) -> None:
-        do(work, "mount-kernel", kind, parent, mounts.NOSUID | mounts.NODEV | mounts.NOEXEC)
-        do(work, "mask", parent, MASKED[parent])
+    def act(stage: Stage) -> None:
+        do(stage, "mount-kernel", kind, parent, mounts.NOSUID | mounts.NODEV | mounts.NOEXEC)
+        do(stage, "mask", parent, MASKED[parent])
         if parent == "/proc":
-            do(work, "protect", parent, PROTECTED)
+            do(stage, "protect", parent, PROTECTED)
 
     name = parent[1:]
     pair = scene.folder_and_link(name, f"{scene.ways_out[way]}/{name}")
@@ -205,9 +205,9 @@ def test_what_is_masked_is_the_kernels_and_not_the_roots(
 def test_proc_and_sys_as_links_are_refused(scene: Scene, way: int, kind: str, parent: str) -> None:
     (scene.root / parent[1:]).symlink_to(f"{scene.ways_out[way]}{parent}")
 
-    def act(work: Workplace) -> None:
+    def act(stage: Stage) -> None:
         with pytest.raises(KernelError):
-            do(work, "mount-kernel", kind, parent, 0)
+            do(stage, "mount-kernel", kind, parent, 0)
 
     rounds(1, scene.mountpoint, scene.bound, act)
 
@@ -232,11 +232,11 @@ def test_an_account_is_never_read_from_outside(scene: Scene) -> None:
     link.symlink_to(scene.outside / "etc")
     pairs = [(etc / "passwd", one) for one in kinds for _ in range(2)]
 
-    def act(work: Workplace) -> None:
-        found = accounts.look_up(work.root, "4242", ())
+    def act(stage: Stage) -> None:
+        found = accounts.look_up(stage.root, "4242", ())
         assert found.home in ("/", "/inside"), found
         with pytest.raises(KernelError):
-            accounts.look_up(work.root, "root", ())
+            accounts.look_up(stage.root, "root", ())
 
     attack(scene, act, *pairs)
     attack(scene, act, (etc, link))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.errors import KernelError
-from supervisor.kernel import mounts
+from supervisor.kernel import calls, mounts
+from supervisor.kernel.program import Slot, run, slots
 from tests.support.running import PATIENCE
 
 pytestmark = pytest.mark.kernel
@@ -61,8 +62,12 @@ def test_a_link_to_the_hosts_file_does_not_reach_it(tmp_path: Path, target: str)
 def test_what_is_missing_of_a_mount_point_is_made_below_the_root(tmp_path: Path) -> None:
     root = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
     try:
-        os.close(mounts.make_place(root, "/a/b/c", directory=True))
-        os.close(mounts.make_place(root, "/a/b/file", directory=False))
+        held = slots(3)
+        held[1] = root
+        for path, directory in (("/a/b/c", True), ("/a/b/file", False)):
+            run(calls.place(Slot(1), path, directory=directory, keep=Slot(2), other=Slot(3)), held)
+            assert os.readlink(f"/proc/self/fd/{held[2]}") == f"{tmp_path}{path}"
+            os.close(held[2])
     finally:
         os.close(root)
     assert (tmp_path / "a/b/c").is_dir()

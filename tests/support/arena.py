@@ -11,19 +11,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supervisor.errors import KernelError
-from supervisor.helper.operations import prepare
-from supervisor.helper.programs import Site
+from supervisor.helper.operations import spell
+from supervisor.helper.slots import GROUPS, OTHER, ROOT
 from supervisor.helper.steps import Step
-from supervisor.helper.workplace import Workplace
-from supervisor.kernel import libc, mounts, namespaces, process
-from supervisor.kernel.cgroup import Leaf
+from supervisor.helper.world import Site, private
+from supervisor.kernel import libc, namespaces, process
+from supervisor.kernel.program import run, slots
 
 _EXCHANGE = 2  # RENAME_EXCHANGE, renameat2(2)
 _AT_FDCWD = -100
 _libc = ctypes.CDLL(None, use_errno=True)
 
-Act = Callable[[Workplace], None]
 Mount = list[str]  # a line of mountinfo, split
+
+
+class Stage:
+    """What the steps of one launch share."""
+
+    def __init__(self, mountpoint: str) -> None:
+        self.site, self.slots = Site(mountpoint), slots(GROUPS)
+
+    @property
+    def root(self) -> int:
+        return self.slots[ROOT]
+
+
+Act = Callable[[Stage], None]
 
 
 def exchange(one: Path, other: Path) -> None:
@@ -75,10 +88,9 @@ def mountinfo() -> list[Mount]:
     return [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
 
-def do(work: Workplace, op: str, *args: object) -> None:
+def do(stage: Stage, op: str, *args: object) -> None:
     """One operation of a launch, by its name."""
-    (task,) = prepare((Step("", op, args),), Site(work.mountpoint))
-    task.operation(work, *task.args)
+    run(spell(Step("", op, args), stage.site), stage.slots)
 
 
 def rounds(
@@ -91,18 +103,18 @@ def rounds(
 
     def play() -> None:
         namespaces.unshare(("mount",))
-        mounts.make_private()
+        run(private(Site("")), slots(OTHER))
         base = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         known = {one[4] for one in mountinfo()}
         for _ in range(count):
             libc.setns(base, namespaces.FLAGS["mount"])
             namespaces.unshare(("mount",))
-            work = Workplace(str(mountpoint), Leaf("", {}))
-            do(work, "private")
-            do(work, "masks")
-            root(work)
+            stage = Stage(str(mountpoint))
+            do(stage, "private")
+            do(stage, "masks")
+            root(stage)
             with suppress(KernelError, OSError):
-                act(work)
+                act(stage)
             found = [one for one in mountinfo() if one[4] not in known]
             outside = [one for one in found if not f"{one[4]}/".startswith(f"{mountpoint}/")]
             assert not outside, outside

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.helper.midway import OURS, Process, judge
+from supervisor.helper.midway import Process, judge
+from supervisor.kernel.zygote import TITLE
 
 FIRST = Process(70, 1, 500, b"supervisor: init 2\0")
 SERVICE = Process(71, 70, 501, b"/bin/sleep\0" + b"9\0")
@@ -17,7 +18,7 @@ def test_one_that_executes_its_program_is_adopted_with_its_two_processes() -> No
 
 
 def test_one_that_has_not_come_to_its_program_is_not() -> None:
-    ours = OURS + b"\0" * 9
+    ours = TITLE.encode() + b"\0" * 9
     assert judge(7, [FIRST._replace(title=ours), SERVICE._replace(title=ours)], init=True) is None
     assert judge(7, [FIRST._replace(title=ours)], init=True) is None
     assert judge(7, [SERVICE._replace(title=ours, parent=1)], init=False) is None
