@@ -166,7 +166,7 @@ class Cell:
             except ValueError:
                 self.failure = UNHEARD
             except KernelError as error:  # there is nobody whom it could become
-                self.failure = failure_of(error, "user")
+                self.failure = failure_of(error)
                 return True
             except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
                 self.failure = failure_of(error, "note")

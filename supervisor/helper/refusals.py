@@ -13,6 +13,9 @@ _STAGES = {one: one for one in ("user namespace", "output", "notify", "device", 
     "clone3": "fork",
     "sigprocmask": "fork",
     "execve": "exec",
+    "user": "user",
+    "group": "user",
+    "setresuid": "user",
 }
 
 
