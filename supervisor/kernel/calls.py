@@ -8,10 +8,12 @@ import errno
 import os
 import struct
 
-from supervisor.kernel import libc, mounts, seccomp
+from supervisor.errors import KernelError
+from supervisor.kernel import libc, mounts
 from supervisor.kernel.program import RESULT, Call, Passes, Program, Slot, Words, call, jump
 
 _CWD = -100  # AT_FDCWD
+_INSTRUCTION, _LONGEST_FILTER = 8, 4096  # bytes of a struct sock_filter, BPF_MAXINSNS
 _EMPTY_PATH, _RECURSIVE = libc.AT_EMPTY_PATH, libc.AT_RECURSIVE
 _PLACE = os.O_PATH | os.O_DIRECTORY
 _CREATED = RESULT  # for the moment until it is closed
@@ -162,8 +164,9 @@ def seccomp_filter(program: bytes) -> Call:
     Needs no_new_privs or CAP_SYS_ADMIN, else EACCES. Nothing is asked of the kernel afterwards: that the
     call succeeded *is* its word, and the filter may answer any further call with an end of the process.
     """
-    seccomp.check(program)
-    count = len(program) // 8
+    count, rest = divmod(len(program), _INSTRUCTION)
+    if rest or not 0 < count <= _LONGEST_FILTER:  # its length is told to the kernel in 16 bits
+        raise KernelError("seccomp", errno.EINVAL, f"{len(program)} bytes")
     return call("seccomp", 1, 0, Words((count, program)), path=f"{count} instructions")
 
 

@@ -96,49 +96,6 @@ def setns(namespace: int, flags: int) -> None:
 # ── mounts ─────────────────────────────────────────────────────────────────────────────
 
 
-def mount_propagation(path: str, flags: int) -> None:
-    """mount(2) with only propagation flags (MS_PRIVATE, MS_SLAVE, MS_REC)."""
-    _syscall("mount", path, None, os.fsencode(path), None, flags, None)
-
-
-def umount2(path: str, flags: int) -> None:
-    _syscall("umount2", path, os.fsencode(path), flags)
-
-
-def pivot_root(new: str, old: str) -> None:
-    _syscall("pivot_root", new, os.fsencode(new), os.fsencode(old))
-
-
-def open_tree(directory: int, path: str, flags: int) -> int:
-    return _syscall("open_tree", path, directory, os.fsencode(path), flags | O_CLOEXEC)
-
-
-def move_mount(mount: int, target: int, flags: int, path: str = "") -> None:
-    """Attach the mount behind descriptor `mount` to the place behind descriptor `target`."""
-    _syscall("move_mount", path, mount, b"", target, b"", flags)
-
-
-def fsopen(fstype: str) -> int:
-    return _syscall("fsopen", fstype, os.fsencode(fstype), 1)
-
-
-def fsconfig(context: int, command: int, key: str | None, value: str | None) -> None:
-    about = f"{key}={value}" if key else "create"
-    words = (None if word is None else os.fsencode(word) for word in (key, value))
-    _syscall("fsconfig", about, context, command, *words, 0)
-
-
-def fsmount(context: int, attributes: int) -> int:
-    return _syscall("fsmount", "", context, 1, attributes)
-
-
-def mount_setattr(
-    mount: int, flags: int, added: int, removed: int, path: str = "", *, userns: int = 0
-) -> None:
-    attributes = words(added, removed, 0, userns)
-    _syscall("mount_setattr", path, mount, b"", flags | AT_EMPTY_PATH, attributes, len(attributes))
-
-
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     how = words(flags | O_CLOEXEC, mode, resolve)
     return _syscall("openat2", path, directory, os.fsencode(path), how, len(how))
@@ -215,14 +172,6 @@ def overwrite(address: int, data: bytes) -> None:
 def prctl(option: int, argument: int = 0, argument3: int = 0, name: str = "") -> int:
     # prctl(2) rejects garbage in unused arguments; `_syscall` fills them with 0.
     return _syscall("prctl", name or str(option), option, argument, argument3)
-
-
-def seccomp_filter(program: bytes) -> None:
-    """Put this thread under a filter for good: an array of struct sock_filter (SECCOMP_SET_MODE_FILTER, seccomp(2))."""
-    instructions = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: a 16-bit count, padding, a pointer
-    fprog = words(len(program) // 8, ctypes.addressof(instructions))
-    _syscall("seccomp", f"{len(program) // 8} instructions", 1, 0, fprog)
 
 
 def capability_sets(effective: int, permitted: int, inheritable: int) -> tuple[bytes, bytes]:

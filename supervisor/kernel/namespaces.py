@@ -19,7 +19,6 @@ FLAGS = {
     "time": 0x00000080,
 }
 
-_SECOND = 1_000_000_000
 _WALL = 0x40000000  # waitpid(2), __WALL
 
 
@@ -78,21 +77,6 @@ def join_those_of(pidfd: int, names: tuple[str, ...]) -> None:
     directory; "pid" is for the next child (setns(2), Linux 5.8).
     """
     libc.setns(pidfd, flags_of(names))
-
-
-def shift_time(proc: int, offsets: tuple[tuple[str, int], ...]) -> None:
-    """A time namespace of one's own whose clocks ("monotonic", "boottime") are off by nanoseconds.
-
-    `proc` is /proc. The offsets must be written before anybody is in it (time_namespaces(7)).
-    """
-    libc.unshare(FLAGS["time"])
-    lines = [f"{clock} {shift // _SECOND} {shift % _SECOND}" for clock, shift in offsets]
-    file = os.open("self/timens_offsets", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
-    os.write(file, "\n".join(lines).encode())
-    os.close(file)
-    own = os.open("self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    libc.setns(own, FLAGS["time"])
-    os.close(own)
 
 
 def map_self_as_root(uid: int, gid: int) -> None:

@@ -31,11 +31,6 @@ def set_undumpable() -> None:
     libc.prctl(_PR_SET_DUMPABLE, 0, name="PR_SET_DUMPABLE")
 
 
-def keep_capabilities() -> None:
-    """The permitted set survives the coming setresuid (capabilities(7)); exec clears this again."""
-    libc.prctl(_PR_SET_KEEPCAPS, 1, name="PR_SET_KEEPCAPS")
-
-
 def no_new_privileges() -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, name="PR_SET_NO_NEW_PRIVS")
 

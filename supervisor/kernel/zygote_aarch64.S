@@ -29,7 +29,12 @@ _start: mov     x0, 4                   // prctl(PR_SET_DUMPABLE, 0): nobody tra
         add     x9, sp, 176
         str     x9, [sp, 48]
 
-serve:  mov     x9, 80
+serve:  mov     x0, 3                   // close_range(3, the last, 0): what comes is 3, 4 …
+        mov     w1, -1
+        mov     x2, 0
+        mov     x8, 436
+        svc     0
+        mov     x9, 80
         stp     x9, xzr, [sp, 56]
         mov     x0, 0                   // recvmsg(0, msghdr, 0)
         add     x1, sp, 16
@@ -48,11 +53,6 @@ serve:  mov     x9, 80
         add     x1, sp, 80
         mov     x2, 8
         mov     x8, 64
-        svc     0
-        mov     x0, 3                   // close_range(3, the last, 0)
-        mov     w1, -1
-        mov     x2, 0
-        mov     x8, 436
         svc     0
         b       serve
 

@@ -38,9 +38,14 @@ _start: mov     edi, 4                  # prctl(PR_SET_DUMPABLE, 0): nobody trac
         lea     rax, [rsp + 176]
         mov     [rsp + 48], rax
 
-serve:  mov     qword ptr [rsp + 56], 80
+serve:  mov     edi, 3                  # close_range(3, the last, 0): what comes is 3, 4 …
+        mov     esi, -1
+        xor     edx, edx
+        mov     eax, 436
+        syscall
+        mov     qword ptr [rsp + 56], 80
         mov     qword ptr [rsp + 64], 0
-        xor     edi, edi                # recvmsg(0, msghdr, 0): no descriptor is open but 0 to 2, so what comes is 3, 4 …
+        xor     edi, edi                # recvmsg(0, msghdr, 0)
         lea     rsi, [rsp + 16]
         xor     edx, edx
         mov     eax, 47
@@ -58,11 +63,6 @@ serve:  mov     qword ptr [rsp + 56], 80
         lea     rsi, [rsp + 80]
         mov     edx, 8
         mov     eax, 1
-        syscall
-        mov     edi, 3                  # close_range(3, the last, 0)
-        mov     esi, -1
-        xor     edx, edx
-        mov     eax, 436
         syscall
         jmp     serve
 

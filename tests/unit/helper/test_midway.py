@@ -24,15 +24,24 @@ def test_one_that_has_not_come_to_its_program_is_not() -> None:
     assert judge(7, [SERVICE._replace(title=ours, parent=1)], init=False) is None
 
 
+def test_a_service_that_has_ended_and_is_reaped_is_not_executed_again() -> None:
+    assert judge(7, [FIRST._replace(told_all=True)], init=True) == (7, 70, 0, 500, 0)
+    assert judge(7, [FIRST], init=True) is None
+
+
 def test_without_an_init_the_first_process_is_the_service() -> None:
     assert judge(7, [SERVICE._replace(parent=1)], init=False) == (7, 71, 71, 501, 501)
 
 
 @given(
-    st.lists(st.builds(Process, st.integers(1, 6), st.integers(0, 6), st.integers(0, 9), st.binary())),
+    st.lists(
+        st.builds(
+            Process, st.integers(1, 6), st.integers(0, 6), st.integers(0, 9), st.binary(), st.booleans()
+        )
+    ),
     st.booleans(),
 )
 def test_whoever_is_adopted_was_there(members: list[Process], init: bool) -> None:
     note = judge(1, members, init=init)
     if note is not None:
-        assert {note.init, note.service} <= {one.pid for one in members}
+        assert {note.init, note.service} - {0} <= {one.pid for one in members}
