@@ -9,7 +9,6 @@ those of helper.runfiles, and run (which run and which processes, for a helper t
 """
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -94,8 +93,8 @@ class Cell:
     # ── launching ──────────────────────────────────────────────────────────────────────
 
     def start(self, run: int) -> None:
-        """Fork; returns at once. Raises KernelError or OSError when something of it failed: nothing was born
-        if `init` is still 0, else what was born must be ended.
+        """Returns at once. Raises KernelError or OSError when something of it failed: something may have been born all the
+        same, and must be ended.
         """
         if self.next:
             self._take_up(self.next)
@@ -134,10 +133,6 @@ class Cell:
         try:
             self.init = self.place.zygote.bear(flags, along)
             self.init_pidfd = os.pidfd_open(self.init)
-        except KernelError as error:
-            if error.errno == errno.ECONNRESET:
-                self.kill()  # whatever may have been born
-            raise
         finally:
             process.close(network, folder)
 

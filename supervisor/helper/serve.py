@@ -335,16 +335,13 @@ class Helper:
             cell.start(run)
         except (KernelError, OSError) as error:
             cell.failure = failure_of(error)
-            if cell.init:  # born all the same: it is ended, and that is told
-                cell.end()
-                self.again = True
-            else:
-                self.daemon.send(cell.finish())
+            cell.end()  # something may have been born all the same; the failure is told when nothing is left
         else:
             assert cell.report
             self._await(cell, cell.report.fileno(), select.POLLIN)
         if cell.init:
             self.inits[cell.init] = cell
+        self._watch(cell)
 
     # ── the end ────────────────────────────────────────────────────────────────────────
 

@@ -22,9 +22,8 @@ class Zygote:
 
     def bear(self, flags: int, descriptors: tuple[int, ...]) -> int:
         """The PID of a child of ours in new namespaces, by CLONE_ flags; `descriptors` are what kernel.zygote numbers
-        from 3 on, its cgroup's folder the last. Raises KernelError or OSError.
-
-        With ECONNRESET nobody knows whether it was born: its cgroup tells.
+        from 3 on, its cgroup's folder the last. Raises KernelError or OSError; then it may have been born all the same,
+        and whoever asked has to end all that is in its cgroup.
 
         Linux from 6.14 on kills the child at birth when cgroup.kill was used on one of the two cgroups, ours
         and the child's, and not on the other: it compares how often. So neither may have been killed since
@@ -34,16 +33,26 @@ class Zygote:
         try:
             socket.send_fds(self._requests, *asked)
         except ConnectionError:  # it had died before, and has not heard of it
-            self._requests.close()
-            self._requests, self._pid = _spawn(self._program)
+            self._replace()
             socket.send_fds(self._requests, *asked)
-        answer = self._requests.recv(8)
-        if not answer:
-            raise KernelError("clone3", errno.ECONNRESET, "zygote")
-        pid = int.from_bytes(answer, "little", signed=True)
+        pid = self._answer()
         if pid < 0:
             raise KernelError("clone3", -pid, hex(flags))
         return pid
+
+    def _answer(self) -> int:
+        try:
+            answer = self._requests.recv(8)
+        except OSError:
+            self._replace()  # or the next answer would be taken for another
+            raise
+        if not answer:
+            raise KernelError("clone3", errno.ECONNRESET, "zygote")
+        return int.from_bytes(answer, "little", signed=True)
+
+    def _replace(self) -> None:
+        self._requests.close()
+        self._requests, self._pid = _spawn(self._program)
 
     def end(self) -> None:
         """It ends by itself as soon as nobody can ask it any more; what it has borne goes on."""
