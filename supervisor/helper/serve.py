@@ -336,6 +336,7 @@ class Helper:
         except (KernelError, OSError) as error:
             cell.failure = failure_of(error)
             cell.end()  # something may have been born all the same; the failure is told when nothing is left
+            self.again = self.again or (isinstance(error, KernelError) and error.call == "sigprocmask")
         else:
             assert cell.report
             self._await(cell, cell.report.fileno(), select.POLLIN)

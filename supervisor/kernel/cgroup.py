@@ -180,6 +180,8 @@ def put_in_force(leaf: Leaf, limits: Limits) -> None:
 
 
 def set_limit(folder: str, name: str, value: str) -> None:
+    if in_force(name, value, read(folder, name)):
+        return
     write(folder, name, value)
     got = read(folder, name)
     if not in_force(name, value, got):
