@@ -180,8 +180,9 @@ def put_in_force(leaf: Leaf, limits: Limits) -> None:
 
 
 def set_limit(folder: str, name: str, value: str) -> None:
-    if in_force(name, value, read(folder, name)):
-        return
+    with suppress(OSError):  # what cannot be read cannot be written either, which then says why
+        if in_force(name, value, read(folder, name)):
+            return
     write(folder, name, value)
     got = read(folder, name)
     if not in_force(name, value, got):
