@@ -166,7 +166,8 @@ def test_a_hundred_commands_leave_nothing_in_the_helper(one: Running) -> None:
     one.until(lambda: one.processes("one") == before, "only what was there before")
     one.until(lambda: len(descriptors(process)) <= held, "its descriptors closed")
     one.until(
-        lambda: len(children(process)) == 4, "those who waited reaped, all but daemon, holders and container"
+        lambda: len(children(process)) == 5,
+        "those who waited reaped, all but daemon, holders, zygote and container",
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.killing import alive, daemon, helper
+from tests.support.killing import alive, daemon, helper, zygote
 from tests.support.running import Running, Supervise, cgroup_mounts, gone, shell
 
 pytestmark = pytest.mark.kernel
@@ -144,7 +144,7 @@ def test_both_halves_held_still_lose_nothing_and_answer_again(supervise: Supervi
 
 @contextmanager
 def few_processes(running: Running) -> Iterator[Path]:
-    """The helper in a cgroup that lets it have no more processes; gives the folder."""
+    """The helper and its zygote in a cgroup that lets them have no more processes; gives the folder."""
     top = next((one for one in cgroup_mounts() if one.name == "pids"), None)
     if top is None:
         pytest.skip("no pids hierarchy of its own: the helper cannot be moved")
@@ -152,7 +152,8 @@ def few_processes(running: Running) -> Iterator[Path]:
     before = next(line.split(":")[2] for line in home.splitlines() if line.split(":")[1] == "pids")
     folder.mkdir()
     try:
-        (folder / "cgroup.procs").write_text(str(helper(running)))
+        for one in (helper(running), zygote(running)):
+            (folder / "cgroup.procs").write_text(str(one))
         (folder / "pids.max").write_text("1")
         yield folder
     finally:

@@ -36,7 +36,8 @@ def test_it_holds_no_descriptor_but_its_own(played: Play) -> None:
     folder = f"{play.runtime_dir}/containers/live"
     ends = [f"{folder}/{name}" for name in ("stdout", "stderr")]
     pidfds = ["anon_inode"] * 2
-    own = ["/dev/null", str(play.said), str(play.said), "pipe", "pipe", *["socket"] * 3]
+    sockets = ["socket"] * 5  # of the daemon, of two holders, of the zygote, and where commands are asked for
+    own = ["/dev/null", str(play.said), str(play.said), "pipe", "pipe", *sockets]
     assert found == sorted([*own, *ends, *pidfds, "/memfd", "/memfd", "user", "net"])
 
 

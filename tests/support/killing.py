@@ -17,6 +17,14 @@ def helper(running: Running) -> int:
     return running.process.pid
 
 
+def zygote(running: Running) -> int:
+    """Who bears the containers: it is called as they are, and is where the helper is."""
+    ours = helper(running)
+    home = Path(f"/proc/{ours}/cgroup").read_text()
+    titled = (pid for pid, title in children(ours).items() if title.startswith(b"supervisor: init"))
+    return next(pid for pid in titled if Path(f"/proc/{pid}/cgroup").read_text() == home)
+
+
 def children(pid: int) -> dict[int, bytes]:
     """Its children by PID, and how ps(1) would show them."""
     found = {}
