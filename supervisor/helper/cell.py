@@ -158,13 +158,12 @@ class Cell:
                 return True
             try:
                 self._told(data, extra)
-            except ValueError:
-                self.failure = UNHEARD
             except KernelError as error:  # there is nobody whom it could become
                 self.failure = failure_of(error)
                 return True
             except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
                 self.failure = failure_of(error, "note")
+                return True
         return True
 
     def _told(self, data: bytes, extra: list[tuple[int, int, bytes]]) -> None:

@@ -15,6 +15,7 @@ from supervisor.helper.steps import Filters, Nodes, Step, Steps, building, servi
 from supervisor.helper.world import Site
 from supervisor.kernel.image import CALL, Segment, assemble, pack
 from supervisor.kernel.program import RESULT, Call
+from supervisor.kernel.zygote import TOLD
 
 _ROOT = 0
 _LARGEST_KNOWN = 1 << 16  # bytes of passwd and group that a program carries along
@@ -72,6 +73,8 @@ class Plan:
 
     def failure(self, told: bytes) -> Failure:
         """What the slots of a launch that has failed say."""
+        if len(told) != 8 * TOLD:
+            return UNHEARD
         slots = array("q", told)
         calls = self._calls()
         if not 0 <= slots[AT] < len(calls):
