@@ -58,7 +58,7 @@ def test_a_line_without_end_takes_little_memory_and_delays_nobody(
 
 
 def say(running: Running, name: str, word: str) -> None:
-    pid = running.of(name)["pid"]
+    pid = running.state(name, "running")["pid"]
     fifo = Path(f"/proc/{pid}/root/tmp/go")
     running.until(fifo.exists, f"{name} listens")
     fifo.write_text(f"{word}\n")
