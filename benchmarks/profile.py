@@ -30,14 +30,14 @@ def launches(ours: Ours, count: int) -> None:
     rows = {
         "helper": proc.ran(helper),
         "unprivileged half": proc.ran(half),
-        "PID 1, a Python until it executes the shim": sum(map(proc.ran, shims)),
+        "PID 1": sum(map(proc.ran, shims)),
         "the service": sum(map(proc.ran, ours.services())),
     }
     for name, spent in rows.items():
         print(f"  {name:<44}{spent / count:8.2f} ms")
     print(f"  {'pages that PID 1 was given':<44}{statistics.median(map(proc.faults, shims)):8.0f}")
     took = [one["launch_ms"] for one in ours.one.told() if one["event"] == "container.started"]
-    print(f"  {'from fork to execve, of many at once':<44}{statistics.median(took):8.2f} ms")
+    print(f"  {'until the execve, of many at once':<44}{statistics.median(took):8.2f} ms")
 
 
 def restarts(ours: Ours, beacons: Beacons) -> None:

@@ -54,9 +54,11 @@ def write(folder: str, run: int, init: int, service: int, pidfd: int) -> None:
 
 
 def has_ended(pidfd: int) -> bool:
+    if pidfd < 0:
+        return True
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return pidfd < 0 or bool(poll.poll(0))
+    return bool(poll.poll(0))
 
 
 def remove(folder: str) -> None:
