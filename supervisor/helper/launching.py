@@ -1,6 +1,7 @@
 """How one container is launched: the file of its program, the account that it takes, and what its failures mean."""
 
 import errno
+import struct
 from array import array
 from functools import lru_cache
 
@@ -18,6 +19,7 @@ from supervisor.kernel.program import RESULT, Call
 from supervisor.kernel.zygote import TOLD
 
 _ROOT = 0
+_UNMAPPED = struct.Struct("q")
 _LARGEST_KNOWN = 1 << 16  # bytes of passwd and group that a program carries along
 _MANY = 256  # sets of them that are remembered
 
@@ -73,6 +75,8 @@ class Plan:
 
     def failure(self, told: bytes) -> Failure:
         """What the slots of a launch that has failed say."""
+        if len(told) == len(_UNMAPPED.pack(0)):
+            return {"stage": "launch", "errno": -_UNMAPPED.unpack(told)[0], "path": "", "call": "mmap"}
         if len(told) != 8 * TOLD:
             return UNHEARD
         slots = array("q", told)

@@ -70,7 +70,7 @@ again:  mov     x0, IMAGE               // mmap(IMAGE, IMAGE_SIZE, PROT_READ, MA
         mov     x5, x24
         mov     x8, 222
         svc     0
-        tbnz    x0, 63, failed
+        tbnz    x0, 63, nowhere
         mov     x0, SLOTS               // mmap(SLOTS, SLOTS_SIZE, PROT_READ | PROT_WRITE, … | MAP_ANONYMOUS, -1, 0)
         mov     x1, SLOTS_SIZE
         mov     x2, 3
@@ -79,7 +79,7 @@ again:  mov     x0, IMAGE               // mmap(IMAGE, IMAGE_SIZE, PROT_READ, MA
         mov     x5, 0
         mov     x8, 222
         svc     0
-        tbnz    x0, 63, failed
+        tbnz    x0, 63, nowhere
         mov     x19, IMAGE
         ldr     x21, [x19], 16
         mov     x22, SLOTS
@@ -157,10 +157,16 @@ jump:   cbz     x0, keep
 reread: mov     x24, x0
         b       again
 
+nowhere:
+        str     x0, [sp, 80]            // there is no memory for slots: -errno alone
+        add     x1, sp, 80
+        mov     x2, 8
+        b       tell
+
 stop:   stp     x0, x20, [x22]          // slot 0: the result, -errno; slot 1: the position
-        mov     x0, 5                   // sendto(report, slots, 2048, MSG_NOSIGNAL, no address)
         mov     x1, x22
         mov     x2, 2048
+tell:   mov     x0, 5                   // sendto(report, slots, 2048, MSG_NOSIGNAL, no address)
         mov     x3, 0x4000
         mov     x4, 0
         mov     x5, 0
@@ -211,7 +217,8 @@ reap:   mov     x0, -1                  // wait4(anyone, status, WNOHANG, no usa
         b.eq    ended
         cmp     w0, 0
         b.gt    reap
-        b       wait
+        b.eq    wait
+        b       failed                  // it could wait for ever
 
 ended:  ldr     w4, [sp, 8]             // the status, as wait(2) has it
         ubfx    w0, w4, 8, 8            // exited: "CODE -1", and the same exit code

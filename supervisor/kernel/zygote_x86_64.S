@@ -81,7 +81,7 @@ again:  mov     edi, IMAGE              # mmap(IMAGE, IMAGE_SIZE, PROT_READ, MAP
         mov     eax, 9
         syscall
         test    rax, rax
-        js      failed
+        js      nowhere
         mov     edi, SLOTS              # mmap(SLOTS, SLOTS_SIZE, PROT_READ | PROT_WRITE, … | MAP_ANONYMOUS, -1, 0)
         mov     esi, SLOTS_SIZE
         mov     edx, 3
@@ -91,7 +91,7 @@ again:  mov     edi, IMAGE              # mmap(IMAGE, IMAGE_SIZE, PROT_READ, MAP
         mov     eax, 9
         syscall
         test    rax, rax
-        js      failed
+        js      nowhere
         mov     ebx, IMAGE
         mov     r12, [rbx]
         add     rbx, 16
@@ -187,11 +187,17 @@ jump:   mov     rax, rdi
 reread: mov     r15, rdi
         jmp     again
 
+nowhere:
+        mov     [rsp + 80], rax         # there is no memory for slots: -errno alone
+        lea     rsi, [rsp + 80]
+        mov     edx, 8
+        jmp     tell
+
 stop:   mov     [r13], rax              # slot 0: the result, -errno; slot 1: the position
         mov     [r13 + 8], rbp
-        mov     edi, 5                  # sendto(report, slots, 2048, MSG_NOSIGNAL, no address)
         mov     rsi, r13
         mov     edx, 2048
+tell:   mov     edi, 5                  # sendto(report, slots, 2048, MSG_NOSIGNAL, no address)
         mov     r10d, 0x4000
         xor     r8d, r8d
         xor     r9d, r9d
@@ -241,7 +247,8 @@ reap:   mov     edi, -1                 # wait4(anyone, status, WNOHANG, no usag
         je      ended
         test    eax, eax
         jg      reap
-        jmp     wait
+        jz      wait
+        jmp     failed                  # it could wait for ever
 
 ended:  mov     ebp, [rsp + 8]          # the status, as wait(2) has it
         mov     eax, ebp                # exited: "CODE -1", and the same exit code
