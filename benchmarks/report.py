@@ -105,7 +105,7 @@ def _peers(peers: list[Results]) -> str:
     return (
         "## Supervisors\n\nEvery service is the same program of two hundred bytes. Ours runs in a container with the "
         "default's confinement and `cpu.max`; the other supervisors confine nothing. Restart: from SIGKILL of a service to the first "
-        "instruction of its successor, median of 20 (lowest to highest); the policy of ours is `always` with a back-off of 1 ms, the others' is as "
+        "instruction of its successor, median of 20 (lowest to highest); the policy of ours is `always` without a back-off, the others' is as "
         "they come. Memory: PSS of all of a supervisor's own processes, divided by the services.\n\n"
         + table(["with 200 services", *_COLUMNS], _compared(peers))
         + "".join(f"\nNot measured: {one['name']} {one['why']}.\n" for one in peers if one["why"])
