@@ -23,7 +23,7 @@ from datetime import datetime
 from benchmarks.instance import PROJECT, Instance, instance
 from benchmarks.oci import specification
 
-LIMIT = 0.8
+LIMIT = 0.7
 PAUSE = 0.05
 TABLES = """
 [container.true]

@@ -174,8 +174,8 @@ class Cell:
             if self.launch.init:
                 self._say(service.HEARD)
         elif files := accounts.asked(data, self.program):
-            self.place.known.put(self.launch, files)
             os.pwrite(self.program, self.plan.answer(files), accounts.ANSWER_AT)
+            self.place.known.put(self.launch, files)
             self._say(accounts.ANSWER)
         else:
             # The first is the cause: the other process may fail of it.

@@ -3,6 +3,7 @@
 import errno
 import struct
 from array import array
+from contextlib import suppress
 from functools import lru_cache
 
 from supervisor.errors import KernelError
@@ -55,18 +56,23 @@ class Plan:
         self._root: tuple[Segment, ...] = ()
         self._account: Account | None = None
         self._serving: tuple[Segment, ...] = ()
+        self._files: Files | None = None  # of which that account was found
         self._known: Files | None = None  # by the launch that is under way, when it began
         self._answered = False
 
     def begin(self, known: Files | None) -> bytes:
-        """The file of a launch whose account files may be those that are `known`. Raises KernelError."""
+        """The file of a launch that may find what is `known` of accounts already. Raises KernelError."""
         nodes = tuple(map(devices.look_at, self.launch.devices))
         if nodes != self._nodes:
             self._root = segments(self._building(nodes), self.site)
             self._nodes = nodes
-        self._known, self._answered = known, False
-        reading = _account(self.launch.user, self.launch.groups, known)
-        return assemble((*self._root, reading, *(self._serve(known) if known else ())))
+        self._known, self._answered = None, False
+        served: tuple[Segment, ...] = ()
+        with suppress(KernelError):  # nobody could be found in these: it asks, since they may have changed
+            if known:
+                served = self._serve(known)
+                self._known = known
+        return assemble((*self._root, _account(self.launch.user, self.launch.groups, self._known), *served))
 
     def answer(self, files: Files) -> bytes:
         """How a launch goes on that has found these. Raises KernelError, when there is nobody whom it could become."""
@@ -99,6 +105,8 @@ class Plan:
         return serving(self.launch, self.filters, self._account)
 
     def _serve(self, files: Files) -> tuple[Segment, ...]:
+        if files is self._files:
+            return self._serving
         account = self.checked(accounts.find(files, self.launch.user, self.launch.groups))
         if account != self._account:
             self._account = account
@@ -110,6 +118,7 @@ class Plan:
                 *child,
                 *segments(steps.init, self.site),
             )
+        self._files = files
         return self._serving
 
     def checked(self, account: Account) -> Account:

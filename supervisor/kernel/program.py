@@ -105,11 +105,6 @@ def move(source: Slot, target: Slot) -> Call:
     return call("jump", source, 0, keep=target)
 
 
-def otherwise(program: Program) -> Program:
-    """The end of a branch, and the other one: whoever comes from above passes over `program`."""
-    return (jump(len(program)), *program)
-
-
 def slots(count: int) -> "array[int]":
     """RESULT and `count` more, with nothing in them."""
     return array("q", [0] * (1 + count))

@@ -152,3 +152,23 @@ def test_a_mount_target_that_leads_out_of_the_root_makes_nothing_outside(
     )
     assert record["stage"] == "mount"
     assert not list(outside.iterdir())
+
+
+def test_a_user_that_is_added_to_the_root_is_found_by_the_next_run(
+    supervise: Supervise, busybox_root: Path
+) -> None:
+    passwd = busybox_root / "etc/passwd"
+    passwd.write_text("keeper:x:4242:4243::/srv:/bin/sh\n")
+    running = supervise({"who": shell("id -u; id -g", rootfs=busybox_root, user="keeper", restart="never")})
+    assert running.result("who") == ["4242", "4243"]
+    passwd.write_text("keeper:x:4244:4245::/srv:/bin/sh\n")
+    running.done("start", "who")
+    running.state("who", "exited", run=2)
+    assert running.lines("who")[-2:] == ["4244", "4245"]
+    passwd.write_text("other:x:1:1::/:/bin/sh\n")
+    running.call("start", "who")
+    assert running.event("container.launch_failed", "who")["stage"] == "user"
+    passwd.write_text("keeper:x:4246:4247::/srv:/bin/sh\n")
+    running.call("start", "who")
+    running.state("who", "exited", run=4)
+    assert running.lines("who")[-2:] == ["4246", "4247"]
