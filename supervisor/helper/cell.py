@@ -164,6 +164,8 @@ class Cell:
             except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
                 self.failure = failure_of(error, "note")
                 return True
+            if self.failure:  # whoever else is of it may wait for a word of ours, and is ended
+                return True
         return True
 
     def _told(self, data: bytes, extra: list[tuple[int, int, bytes]]) -> None:
@@ -178,8 +180,7 @@ class Cell:
             self.place.known.put(self.launch, files)
             self._say(accounts.ANSWER)
         else:
-            # The first is the cause: the other process may fail of it.
-            self.failure = self.failure or self.plan.failure(data)
+            self.failure = self.plan.failure(data)
 
     def _say(self, word: bytes) -> None:
         assert self.report
