@@ -148,6 +148,7 @@ def test_running_out_of_memory_is_told_as_what_it_is(supervise: Supervise) -> No
 def test_limits_on_memory_read_back_as_declared(supervise: Supervise) -> None:
     limits = {"memory.max": "64MiB", "memory.high": "48M", "memory.oom.group": True}
     running = supervise({"one": shell("exec sleep 1000", cgroup=limits)})
+    running.state("one", "running")
     folder = running.controller("one", "memory")
     found = {key: (folder / key).read_text().strip() for key in limits}
     assert found == {"memory.max": str(64 << 20), "memory.high": str(48 << 20), "memory.oom.group": "1"}
