@@ -160,10 +160,8 @@ class Cell:
                 self._told(data, extra)
             except KernelError as error:  # there is nobody whom it could become
                 self.failure = failure_of(error)
-                return True
             except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
                 self.failure = failure_of(error, "note")
-                return True
             if self.failure:  # whoever else is of it may wait for a word of ours, and is ended
                 return True
         return True

@@ -189,13 +189,17 @@ def set_limit(folder: str, name: str, value: str) -> None:
         raise KernelError("cgroup", errno.ERANGE, f"{folder}/{name}: wrote {value}, reads {got}")
 
 
+#: Of the files of a controller that counts in pages, those that do not.
+_NO_BYTES = frozenset({"memory.oom.group"})
+
+
 def in_force(name: str, wanted: str, got: str) -> bool:
     """Whether what a limit file reads is what was written: io.weight answers "default N", memory
     limits are rounded down to whole pages.
     """
     if got in {wanted, f"default {wanted}"}:
         return True
-    if name.startswith("memory.") and wanted.isdigit() and got.isdigit():
+    if name.startswith("memory.") and name not in _NO_BYTES and wanted.isdigit() and got.isdigit():
         page = os.sysconf("SC_PAGE_SIZE")
         return int(wanted) // page * page == int(got)
     return False

@@ -106,3 +106,9 @@ def test_every_limit_that_can_be_declared_has_a_first_value() -> None:
     for key in FILES:
         for name, _ in (*cgroup.translate(key, "100"), (key, "")):
             assert name in cgroup.DEFAULTS
+
+
+def test_a_switch_is_no_number_of_bytes_that_is_rounded_down_to_pages() -> None:
+    assert cgroup.in_force("memory.max", "4097", "4096")
+    assert not cgroup.in_force("memory.oom.group", "1", "0")
+    assert cgroup.in_force("memory.oom.group", "1", "1")
