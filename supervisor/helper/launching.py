@@ -3,8 +3,10 @@
 import errno
 import struct
 from array import array
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
+from typing import TypeVar
 
 from supervisor.errors import KernelError
 from supervisor.helper import accounts, devices, service
@@ -19,6 +21,7 @@ from supervisor.kernel.image import CALL, Segment, assemble, pack
 from supervisor.kernel.program import RESULT, Call
 from supervisor.kernel.zygote import TOLD
 
+_T = TypeVar("_T")
 _ROOT = 0
 _UNMAPPED = struct.Struct("q")
 _LARGEST_KNOWN = 1 << 16  # bytes of passwd and group that a program carries along
@@ -43,8 +46,8 @@ class Known:
 
 
 def _key(launch: Launch) -> tuple[object, ...]:
-    own = launch.name if launch.rootfs_mode != "overlay" else ""
-    return launch.rootfs, own, launch.user, launch.groups
+    """Containers of the same root directory find the same files, unless they keep what they write."""
+    return launch.rootfs, launch.layer, launch.user, launch.groups
 
 
 class Plan:
@@ -110,14 +113,7 @@ class Plan:
         account = self.checked(accounts.find(files, self.launch.user, self.launch.groups))
         if account != self._account:
             self._account = account
-            steps = self._steps()
-            child = segments(steps.child, self.site)
-            self._serving = (
-                *segments(steps.service, self.site),
-                *((_fork(_count(child)),) if child else ()),
-                *child,
-                *segments(steps.init, self.site),
-            )
+            self._serving = _in_order(self._steps(), lambda part: segments(part, self.site), _fork)
         self._files = files
         return self._serving
 
@@ -141,20 +137,18 @@ class Plan:
             reading = accounts.account(self.launch.user, self.launch.groups, self._known)
             calls = (*spelled(self._building(self._nodes), self.site), *(("user", one) for one in reading))
         if self._answered or self._known:
-            steps = self._steps()
-            child = spelled(steps.child, self.site)
-            forking = service.fork(len(child)) if child else ()
-            calls += (
-                *spelled(steps.service, self.site),
-                *(("fork", one) for one in forking),
-                *child,
-                *spelled(steps.init, self.site),
-            )
+            calls += _in_order(self._steps(), lambda part: spelled(part, self.site), _spelled_fork)
         return calls
 
 
-def _count(segments: tuple[Segment, ...]) -> int:
-    return sum(len(one.calls) for one in segments) // CALL
+def _in_order(
+    steps: Steps,
+    made: Callable[[tuple[Step, ...]], tuple[_T, ...]],
+    fork: Callable[[tuple[_T, ...]], tuple[_T, ...]],
+) -> tuple[_T, ...]:
+    """The layout of what follows the root, whatever is `made` of steps; `fork` is what parts PID 1 from such a child."""
+    child = made(steps.child)
+    return (*made(steps.service), *(fork(child) if child else ()), *child, *made(steps.init))
 
 
 @lru_cache(_MANY)
@@ -162,6 +156,14 @@ def _account(user: str, groups: tuple[str, ...], known: Files | None) -> Segment
     return pack(accounts.account(user, groups, known))
 
 
+def _fork(child: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    return (_packed_fork(sum(len(one.calls) for one in child) // CALL),)
+
+
+def _spelled_fork(child: tuple[tuple[str, Call], ...]) -> tuple[tuple[str, Call], ...]:
+    return tuple(("fork", one) for one in service.fork(len(child)))
+
+
 @lru_cache(_MANY)
-def _fork(calls_of_child: int) -> Segment:
+def _packed_fork(calls_of_child: int) -> Segment:
     return pack(service.fork(calls_of_child))

@@ -14,7 +14,6 @@ from supervisor.kernel import calls, mounts, namespaces, zygote
 from supervisor.kernel.calls import close, resolve
 from supervisor.kernel.program import Program, call, jump
 
-_PR_SET_DUMPABLE = 4
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 _LAST = (1 << 32) - 1  # as a descriptor: past any

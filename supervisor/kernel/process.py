@@ -10,7 +10,7 @@ from supervisor.errors import KernelError
 from supervisor.kernel import libc
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 4, 8, 38, 36
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 4, 38, 36
 
 #: Configuration word → RLIMIT_ number (getrlimit(2)).
 RLIMITS = {

@@ -1,6 +1,6 @@
 """Programs of system calls: a launch, spelled out as data before it happens.
 
-A container's first process carries its program out by a loop of sixty machine instructions (kernel.zygote), since
+A container's first process carries its program out by a loop of machine instructions (kernel.zygote), since
 whatever runs in Python after a fork costs copies of the pages that it touches, which is more than most of the calls.
 Who enters a container that lives has Python at hand: `run` does the same.
 

@@ -1,4 +1,4 @@
-"""What bears containers: a program of nine hundred bytes that clones itself when it is asked to.
+"""What bears containers: a program of one kilobyte that clones itself when it is asked to.
 
 A fork of the helper's Python copies its page tables, and then every page that it touches; a container that waits in
 one keeps a megabyte of them. So the helper asks a process that has next to nothing, which clones itself with the
