@@ -1,8 +1,9 @@
 """Programs that log what others print, each as it is meant to be used: segments of its own size, a time before each line.
 
 Laws: each gets the same lines from the same producer, `cat` of a file, which begins when the file `go` appears
-beside it; what it used is read from the kernel. Supervisors of several programs are one process, loggers of one pipe
-are one a program, and summed.
+beside it, once every producer waits for it; the end is the last write to any of the files that are left, by their
+times of modification; what it used is read from the kernel. Supervisors of several programs are one process, loggers
+of one pipe are one a program, and summed.
 """
 
 import glob
@@ -25,9 +26,9 @@ PATIENCE = 120.0
 
 
 class Used(NamedTuple):
-    """Seconds from the producers' start to the last line in its file, seconds of CPU, kB of memory at most."""
+    """The moment of the producers' start (time.time()), seconds of CPU, kB of memory at most."""
 
-    wall: float
+    began: float
     cpu: float
     peak: int
 
@@ -57,8 +58,14 @@ def producer(data: str) -> str:
 
 
 def begin(data: Sequence[str]) -> float:
-    with open(os.path.join(os.path.dirname(data[0]), "go"), "w", encoding="ascii"):
-        return time.perf_counter()
+    """Now: the time of the file `go`, by the same clock as those of the logs."""
+    path = os.path.join(os.path.dirname(data[0]), "go")
+    with open(path, "w", encoding="ascii"):
+        return os.stat(path).st_mtime
+
+
+def last_write(pattern: str) -> float:
+    return max(os.stat(path).st_mtime for path in glob.glob(pattern))
 
 
 def piped(command: Callable[[str], list[str]]) -> Callable[[str, str, Sequence[str]], Used]:
@@ -87,10 +94,9 @@ def piped(command: Callable[[str], list[str]]) -> Callable[[str, str, Sequence[s
             _, _, usage = os.wait4(one.pid, 0)  # whose ru_maxrss begins with what our fork had
             one.returncode = 0
             cpu += usage.ru_utime + usage.ru_stime
-        wall = time.perf_counter() - began
         for source in printing:
             source.wait()
-        return Used(wall, cpu, sum(peaks.values()))
+        return Used(began, cpu, sum(peaks.values()))
 
     return run
 
@@ -111,10 +117,10 @@ def supervised(
             time.sleep(3)
             before, began = proc.used(one.pid), begin(data)
             while sum(map(count, glob.glob(f"{folder}/{lines}"))) < wanted:
-                if time.perf_counter() - began > PATIENCE:
+                if time.time() - began > PATIENCE:
                     break
                 time.sleep(0.2)
-            return Used(time.perf_counter() - began, proc.used(one.pid) - before, proc.peak(one.pid))
+            return Used(began, proc.used(one.pid) - before, proc.peak(one.pid))
         finally:
             one.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):

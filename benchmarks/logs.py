@@ -1,7 +1,7 @@
 """python -m benchmarks.logs [LINES] [CONTAINERS]   lines a second, beside programs that put a time in front of each.
 
 LINES of 100 bytes, 2,000,000 by default, printed by one program, then by CONTAINERS programs at once, 100 by
-default. For each logger: lines a second from the start of printing to the last line in its file, CPU a line, peak of
+default. For each logger: lines a second from the start of printing to the last write to its files, CPU a line, peak of
 resident memory (of all its processes), and whether every line is there. Ours are whole JSON records, and are read
 back: every line once, in order. Compression is off, as nobody else compresses.
 
@@ -27,6 +27,7 @@ from benchmarks.loggers import LOGGERS, Used
 
 LINE = 100
 PROBED = 10.0
+SETTLE = 0.5
 TABLES = """
 logs.compress = "none"
 logs.keep = "1TiB"
@@ -76,8 +77,8 @@ def line(number: int) -> bytes:
     )
 
 
-def ours(data: Sequence[str]) -> tuple[Used, int]:
-    """What it took, and how many lines are on record, each once and in order."""
+def ours(data: Sequence[str]) -> tuple[Used, float, int]:
+    """What it took, when the last record was written, and how many lines are on record, each once and in order."""
     folder = os.path.dirname(data[0])
     for file in data:
         loggers.producer(file)
@@ -87,16 +88,20 @@ def ours(data: Sequence[str]) -> tuple[Used, int]:
     )
     with instance(tables) as one:
         daemon = one.halves()[1]
-        before, began = proc.used(daemon), loggers.begin(data)
-        while ended(one) < len(data):
+        while occurred(one, "container.started") < len(data):
             time.sleep(0.02)
-        used = Used(time.perf_counter() - began, proc.used(daemon) - before, proc.peak(daemon))
-        return used, sum(in_order(one, number) for number in range(len(data)))
+        time.sleep(SETTLE)
+        before, began = proc.used(daemon), loggers.begin(data)
+        while occurred(one, "container.exited") < len(data):
+            time.sleep(0.02)
+        used = Used(began, proc.used(daemon) - before, proc.peak(daemon))
+        there = sum(in_order(one, number) for number in range(len(data)))
+        return used, loggers.last_write(f"{one.folder}/logs/p*/*.jsonl"), there
 
 
-def ended(one: Instance) -> int:
+def occurred(one: Instance, event: str) -> int:
     with open(one.records, "rb") as file:
-        return file.read().count(b'"event":"container.exited"')
+        return file.read().count(b'"event":"%s"' % event.encode())
 
 
 def in_order(one: Instance, number: int) -> int:
@@ -128,17 +133,18 @@ def compare(lines: int, programs: int) -> int:
             with tempfile.TemporaryDirectory(prefix="bench-log-") as folder:
                 used = logger.run(program, folder, data)
                 there = sum(map(loggers.count, glob.glob(f"{folder}/{logger.files}")))
-            results[logger.name] = show(logger.name, used, there, lines)
+                wall = loggers.last_write(f"{folder}/{logger.files}") - used.began
+            results[logger.name] = show(logger.name, used, wall, there, lines)
             _again(data)
-        used, there = ours(data)
-        results["supervisor"] = show("supervisor", used, there, lines)
+        used, last, there = ours(data)
+        results["supervisor"] = show("supervisor", used, last - used.began, there, lines)
     if "s6-log" in results:
         print(f"supervisor / s6-log: {results['supervisor'] / results['s6-log']:.2f}")
     return 0 if there == lines else 1
 
 
-def show(name: str, used: Used, there: int, lines: int) -> float:
-    speed = lines / used.wall
+def show(name: str, used: Used, wall: float, there: int, lines: int) -> float:
+    speed = lines / wall
     whole = "yes" if there == lines else f"{there:,}"
     print(
         f"{name:12} {speed:10,.0f} {used.cpu / lines * 1e6:12.3f} {used.peak / 1000:8.1f}   {whole}",
