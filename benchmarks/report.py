@@ -75,6 +75,8 @@ def page(results: Results, drawn: dict[str, str]) -> str:
         _counts(results["peers"], "started", "Seconds until all of N services have begun"),
         _counts(results["peers"], "stopped", "Seconds until all of N services have ended"),
         _scale(results.get("scale", [])),
+        *([_logs(results["logs"])] if "logs" in results else []),
+        *([_query(results["query"])] if "query" in results else []),
         *(f"![{caption}]({name})\n" for name, caption in drawn.items()),
     ]
     return "\n".join(parts)
@@ -153,6 +155,33 @@ def _scale(scale: list[Results]) -> str:
     return "## What N default containers cost\n\n" + table(
         ["N", *(str(one["containers"]) for one in scale)], rows
     )
+
+
+def _logs(logs: Results) -> str:
+    head = (
+        "## Logging\n\nLines of 100 bytes, from the start of printing to the last write to a file. Ours are whole JSON "
+        "records, read back and counted; supervisord only copies, the others put a time in front of each line.\n"
+    )
+    parts = [head]
+    for count, found in logs["programs"].items():
+        rows = [
+            [name, f"{one['speed']:,.0f}", _figure(one["cpu"], "{:.3f}"), _figure(one["peak"], "{:.1f}")]
+            for name, one in found.items()
+        ]
+        plural = "s at once" if int(count) > 1 else ""
+        parts.append(table([f"{count} program{plural}", "lines/s", "CPU, µs a line", "memory, MB"], rows))
+    rows = [[what, *map(_figure, spans)] for what, spans in logs["beside a flood"].items()]
+    parts.append(table(["beside a container that never stops printing, ms", "median", "most"], rows))
+    return "\n".join(parts)
+
+
+def _query(query: dict[str, dict[str, float]]) -> str:
+    head = [
+        f"{key}, {'ms' if number == 0 else 'MB/s a core'}"
+        for number, key in enumerate(next(iter(query.values())))
+    ]
+    rows = [[name, *(_figure(one, "{:.0f}") for one in found.values())] for name, found in query.items()]
+    return "## Finding records in 10 GB\n\n" + table(["segments", *head], rows)
 
 
 if __name__ == "__main__":
