@@ -16,8 +16,9 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
+from supervisor.core.backoff import Backoff
 from supervisor.core.readings import Cgroup
-from supervisor.core.spec import Backoff, Configuration, Container, Logs, Monitor, Restart, Settings
+from supervisor.core.spec import Configuration, Container, Logs, Monitor, Restart, Settings
 from supervisor.logs.archive import Archive
 from supervisor.logs.journal import open_journal
 from supervisor.monitor.kernel import CgroupMonitor

@@ -4,7 +4,8 @@ from supervisor.config.place import Place
 from supervisor.config.shapes import Given, Key, Keys, Shape, Table, leaf, list_of, pick, plain, table, words
 from supervisor.config.units import duration, duration_from, signal_name
 from supervisor.config.values import WrongError, choice, number, show, whole
-from supervisor.core.spec import Backoff, Limit, Restart, Stop
+from supervisor.core.backoff import Backoff
+from supervisor.core.spec import Limit, Restart, Stop
 
 _POLICIES = ("always", "on-failure", "unless-stopped", "never")
 _policy = choice(*_POLICIES)

@@ -4,6 +4,7 @@ Files that they name are read here, by root: what stands in them is what is decl
 """
 
 import os
+from dataclasses import replace
 
 from supervisor.config.place import Place
 from supervisor.config.restart import BACKOFF, DURATION
@@ -35,7 +36,8 @@ from supervisor.config.shipvalues import (
 )
 from supervisor.config.units import duration_from, size_from
 from supervisor.config.values import text, whole
-from supervisor.core.sinks import FACILITIES, LEVELS, MOST, Kind, Retry, Sink, Template
+from supervisor.core.backoff import Backoff
+from supervisor.core.sinks import FACILITIES, LEVELS, MOST, RETRY, Kind, Sink, Template
 
 _COMMON = tuple("type containers streams level events start batch records linger timeout backoff".split())
 _TRUST = ("ca_file", "cert_file", "key_file")
@@ -135,8 +137,8 @@ def _sink(given: Table, place: Place) -> Sink:
     )
 
 
-def _backoff(given: Table) -> Retry:
-    retry = Retry(**plain(pick(given, "backoff", Table())))
+def _backoff(given: Table) -> Backoff:
+    retry = replace(RETRY, **plain(pick(given, "backoff", Table())))
     if retry.initial > retry.max:
         given["backoff"].place.report(f"initial ({retry.initial:g}s) is longer than max ({retry.max:g}s)")
     return retry

@@ -7,6 +7,7 @@ Laws:
 
 from dataclasses import replace
 
+from supervisor.core.backoff import delay
 from supervisor.core.events import (
     Dependencies,
     Effect,
@@ -27,7 +28,7 @@ from supervisor.core.events import (
 )
 from supervisor.core.facts import hopeless, record, stage, started, told, uptime
 from supervisor.core.machine import KILL_AGAIN, RESTING, Machine, Moment
-from supervisor.core.restart import Decision, History, Outcome, decide, delay
+from supervisor.core.restart import Decision, History, Outcome, decide
 from supervisor.core.starting import Step, arm, launch
 
 #: What a run had to be ended for, as part of a sentence.

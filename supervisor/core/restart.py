@@ -16,7 +16,8 @@ Laws:
 from dataclasses import dataclass
 from typing import Literal
 
-from supervisor.core.spec import Backoff, Restart
+from supervisor.core.backoff import delay
+from supervisor.core.spec import Restart
 
 Verdict = Literal["again", "leave", "give-up"]
 
@@ -82,15 +83,6 @@ def decide(restart: Restart, outcome: Outcome, history: History, now: float) -> 
     if failure and _over(restart, past):
         return Decision("give-up", past, f"{_spent(restart, past)}; the last: {outcome}")
     return Decision("again", History(past.restarts + 1, past.failures, past.times), policy)
-
-
-def delay(n: int, backoff: Backoff, u: float = 0.5) -> float:
-    """Seconds before the n-th restart in a row (n >= 1), with jitter by `u` in [0, 1)."""
-    try:
-        base = backoff.initial * backoff.factor ** (n - 1)
-    except OverflowError:
-        base = backoff.max if backoff.initial else 0.0
-    return min(base, backoff.max) * (1 + backoff.jitter * (2 * u - 1))
 
 
 def schedule(restart: Restart, n: int) -> tuple[float, ...]:

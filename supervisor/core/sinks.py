@@ -6,9 +6,13 @@ Durations are seconds, sizes bytes. Files were read when the configuration was: 
 from dataclasses import dataclass
 from typing import Literal
 
+from supervisor.core.backoff import Backoff
+
 Kind = Literal["http", "otlp", "syslog", "journald"]
 #: Most sinks of one supervisor: each has a batch in memory.
 MOST = 16
+#: Where nothing is declared: between attempts to ship a batch.
+RETRY = Backoff(initial=0.5, factor=2.0, max=30.0, jitter=0.25)
 #: Words of records, the least first.
 LEVELS = ("debug", "info", "warning", "error", "critical")
 #: What a template may name as `${word}`; a single `$` is written `$$`.
@@ -34,16 +38,6 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """Delay before the n-th attempt in a row: initial * factor**(n-1), at most max, ± jitter share."""
-
-    initial: float = 0.5
-    factor: float = 2.0
-    max: float = 30.0
-    jitter: float = 0.25
-
-
-@dataclass(frozen=True, slots=True)
 class Sink:
     """The keys of its table, by the same names; `host` is this machine's.
 
@@ -65,7 +59,7 @@ class Sink:
     records: int = 5000
     linger: float = 0.5
     timeout: float = 30.0
-    backoff: Retry = Retry()
+    backoff: Backoff = RETRY
     headers: tuple[tuple[str, str], ...] = ()
     token_file: str = ""
     format: Literal["ndjson", "loki", "elasticsearch", "template"] = "ndjson"

@@ -7,6 +7,7 @@ Defaults are SPEC's own. Everything here has been validated by `supervisor.confi
 from dataclasses import dataclass, field
 from typing import Literal
 
+from supervisor.core.backoff import RESTART, Backoff
 from supervisor.core.seccomp import Profile
 from supervisor.core.sinks import Sink
 
@@ -21,16 +22,6 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
-    """Delay before the n-th restart in a row: initial * factor**(n-1), at most max, ± jitter share."""
-
-    initial: float = 0.1
-    factor: float = 2.0
-    max: float = 30.0
-    jitter: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
 class Limit:
     """More than `failures` failures `within` seconds and the container is given up."""
 
@@ -42,7 +33,7 @@ class Limit:
 class Restart:
     policy: Policy = "on-failure"
     success: tuple[int, ...] = (0,)
-    backoff: Backoff = Backoff()
+    backoff: Backoff = RESTART
     reset_after: float = 10.0
     limit: Limit | None = None
 

@@ -18,8 +18,9 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
+from supervisor.core.backoff import delay
 from supervisor.core.events import Json
-from supervisor.core.sinks import Retry, Sink
+from supervisor.core.sinks import Sink
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.stamp import stamp
 from supervisor.ship import batch, divide, keep, reader
@@ -145,7 +146,7 @@ class Shipping:
                 break
             except FAILURES as error:
                 self._failed(reason(error, self._sink.timeout))
-                await trio.sleep(delay(self._sink.backoff, self._attempts, self._dice()))
+                await trio.sleep(delay(self._attempts, self._sink.backoff, self._dice()))
                 if isinstance(error, ContentError):
                     raise
         if self.error:
@@ -233,12 +234,6 @@ class Shipping:
 
     async def _aside(self, act: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(partial(act, *args), limiter=self._thread)
-
-
-def delay(retry: Retry, attempt: int, chance: float) -> float:
-    """Seconds before the next attempt after `attempt` failed ones; `chance` is from 0 to 1."""
-    base = min(retry.initial * retry.factor ** min(attempt - 1, 64), retry.max)
-    return base * (1 + retry.jitter * (2 * chance - 1))
 
 
 def reason(error: BaseException, timeout: float) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import trio
 
-from supervisor.core.sinks import Retry, Sink
+from supervisor.core.backoff import Backoff
+from supervisor.core.sinks import Sink
 from supervisor.ship.sinks import Sinks
 from tests.support.provide import INSIDE_MACHINE, setup
 from tests.support.receivers import RECEIVERS, ClickHouse, Journald, Otlp, Receiver, Rsyslog, SyslogNg
@@ -30,7 +31,7 @@ HOSTILE = [
     "x" * 20_000,
 ]
 BRISK: dict[str, Any] = {
-    "records": 40, "linger": 0.01, "timeout": 10.0 if INSIDE_MACHINE else 1.0, "backoff": Retry(0.02, 2, 0.2, 0), "events": (),
+    "records": 40, "linger": 0.01, "timeout": 10.0 if INSIDE_MACHINE else 1.0, "backoff": Backoff(0.02, 2, 0.2, 0), "events": (),
     "host": "here", "fields": (("host", "here"),),
 }  # fmt: skip
 

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 import trio
 
-from supervisor.core.sinks import Retry, Sink
+from supervisor.core.backoff import Backoff
+from supervisor.core.sinks import Sink
 from supervisor.logs import frames, segments
 from supervisor.logs.archive import Archive
 from supervisor.logs.stamp import stamp
@@ -26,7 +27,7 @@ from tests.support.running import PATIENCE
 if TYPE_CHECKING:
     from supervisor.core.events import Json
 
-BRISK: dict[str, Any] = {"linger": 0.01, "timeout": 60.0, "backoff": Retry(0.01, 2, 0.05, 0)}
+BRISK: dict[str, Any] = {"linger": 0.01, "timeout": 60.0, "backoff": Backoff(0.01, 2, 0.05, 0)}
 
 
 class Logs:

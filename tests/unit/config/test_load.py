@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.config.load import load
+from supervisor.core.backoff import Backoff
 from supervisor.core.spec import (
-    Backoff,
     Configuration,
     Container,
     Hooks,

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from supervisor.config.load import load
+from supervisor.core.backoff import Backoff
 from supervisor.core.plan import diff
-from supervisor.core.sinks import Retry, Sink, Template
+from supervisor.core.sinks import Sink, Template
 from supervisor.errors import ConfigError
 
 HEAD = '[container.web]\nrootfs = "host"\ncommand = ["/bin/true"]\n'
@@ -71,7 +72,7 @@ key_file = "key.pem"
         records=7,
         linger=2.0,
         timeout=5.0,
-        backoff=Retry(1.0, 3.0, 60.0, 0.0),
+        backoff=Backoff(1.0, 3.0, 60.0, 0.0),
         headers=(("X-Scope-OrgID", "me"),),
         token_file="s3cret",
         format="template",

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from supervisor.core.backoff import Backoff
 from supervisor.core.events import (
     BecameReady,
     Dependencies,
@@ -39,7 +40,7 @@ from supervisor.core.events import (
 )
 from supervisor.core.lifecycle import TABLE, step
 from supervisor.core.machine import ANNOUNCED, LIVE, Machine, restore, resume, snapshot
-from supervisor.core.spec import Backoff, Container, Health, Limit, Ready, Restart, Stop
+from supervisor.core.spec import Container, Health, Limit, Ready, Restart, Stop
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 

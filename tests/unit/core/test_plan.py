@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervisor.core.backoff import Backoff
 from supervisor.core.plan import IN_PLACE, Plan, apply, diff, unchangeable
 from supervisor.core.seccomp import Profile
 from supervisor.core.spec import (
-    Backoff,
     Configuration,
     Container,
     Depends,

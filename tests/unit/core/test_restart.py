@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.restart import Decision, History, Outcome, decide, delay, schedule
-from supervisor.core.spec import Backoff, Limit, Policy, Restart
+from supervisor.core.backoff import Backoff, delay
+from supervisor.core.restart import Decision, History, Outcome, decide, schedule
+from supervisor.core.spec import Limit, Policy, Restart
 
 GOOD, BAD, SHOT = Outcome(1.0, code=0), Outcome(1.0, code=1), Outcome(1.0, signal=9)
 EATEN, UNSEEN, UNBORN = Outcome(1.0, signal=9, oom=True), Outcome(1.0), Outcome(launched=False)
@@ -103,6 +104,12 @@ def test_delays_without_jitter_never_fall(backoff: Backoff) -> None:
 def test_jitter_moves_a_delay_by_at_most_its_share(backoff: Backoff, n: int, u: float) -> None:
     plain = delay(n, backoff)
     assert abs(delay(n, backoff, u) - plain) <= plain * (backoff.jitter + 1e-12)
+
+
+def test_a_delay_is_at_most_its_maximum_after_however_many_attempts() -> None:
+    retry = Backoff(initial=0.5, factor=2, max=30, jitter=0.25)
+    assert [delay(n, retry) for n in (1, 2, 3, 10, 10_000)] == [0.5, 1, 2, 30, 30]
+    assert (delay(1, retry, 0.0), delay(1, retry, 1.0)) == (0.375, 0.625)
 
 
 def test_the_schedule_of_the_default_policy_doubles_up_to_its_maximum() -> None:

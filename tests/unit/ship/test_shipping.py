@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from supervisor.core.sinks import Retry, Sink
+from supervisor.core.sinks import Sink
 from supervisor.ship import keep
-from tests.support.shipping import BRISK, run, shipped, until
+from tests.support.shipping import run, shipped, until
 
 if TYPE_CHECKING:
     from tests.support.shipping import Logs, Receiver
@@ -276,12 +276,3 @@ def test_an_error_of_ours_is_reported_and_ends_no_other_sink(logs: Logs, receive
 
     run(main)
     assert [type(bug) for bug in bugs] == [ZeroDivisionError]
-
-
-def test_delays_grow_up_to_the_longest_and_vary_by_their_jitter() -> None:
-    from supervisor.ship.sink import delay
-
-    retry = Retry(initial=0.5, factor=2, max=30, jitter=0.25)
-    assert [delay(retry, attempt, 0.5) for attempt in (1, 2, 3, 10, 10_000)] == [0.5, 1, 2, 30, 30]
-    assert (delay(retry, 1, 0.0), delay(retry, 1, 1.0)) == (0.375, 0.625)
-    assert BRISK["linger"]

@@ -7,7 +7,8 @@ import pytest
 import trio
 import trio.testing
 
-from supervisor.core.spec import Backoff, Container, Restart
+from supervisor.core.backoff import Backoff
+from supervisor.core.spec import Container, Restart
 from supervisor.errors import HelperError
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.ports import Cgroup, Ended, Reading
