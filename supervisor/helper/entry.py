@@ -16,9 +16,9 @@ from array import array
 
 from supervisor.errors import KernelError
 from supervisor.helper.protocol import Report, encode_report
-from supervisor.helper.slots import GROUPS
-from supervisor.kernel import mounts, namespaces
-from supervisor.kernel.program import slots
+from supervisor.helper.slots import GROUPS, HOST, OTHER
+from supervisor.kernel import calls, namespaces
+from supervisor.kernel.program import run, slots
 
 _ROOM = 1 << 13  # words behind the last named slot: for a path, or all groups that a command may have
 _PTMX = "/dev/pts/ptmx"
@@ -98,9 +98,11 @@ def terminal(work: Entrance, rows: int, cols: int) -> None:
     Safe in a hostile /dev: as the command's user nothing can be opened that the container could not
     open itself, nothing waits, and the kernel, not a path, leads from one side to the other (CVE-2025-52565).
     """
-    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    ours = mounts.resolve(here, _PTMX, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK, links=False)
-    os.close(here)
+    work.slots[HOST] = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+    run((calls.resolve(HOST, _PTMX, flags, keep=OTHER, links=False),), work.slots)
+    os.close(work.slots[HOST])
+    ours = work.slots[OTHER]
     seen = os.fstat(ours)
     if not stat.S_ISCHR(seen.st_mode) or seen.st_rdev != _PTMX_NUMBER:
         raise KernelError("terminal", errno.ENODEV, _PTMX)

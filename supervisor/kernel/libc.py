@@ -96,11 +96,6 @@ def setns(namespace: int, flags: int) -> None:
 # ── mounts ─────────────────────────────────────────────────────────────────────────────
 
 
-def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    how = words(flags | O_CLOEXEC, mode, resolve)
-    return _syscall("openat2", path, directory, os.fsencode(path), how, len(how))
-
-
 # ── processes ──────────────────────────────────────────────────────────────────────────
 
 

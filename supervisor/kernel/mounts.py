@@ -4,12 +4,6 @@ A path is resolved below a root with openat2 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICL
 in the root, never out of it. Sources: mount_setattr(2), openat2(2), Documentation/filesystems/mount_api.rst.
 """
 
-import errno
-import os
-
-from supervisor.errors import KernelError
-from supervisor.kernel import libc
-
 #: Words of mount(8) → MOUNT_ATTR_ bits set or cleared (include/uapi/linux/mount.h).
 RDONLY, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8
 SET = {"ro": RDONLY, "nosuid": NOSUID, "nodev": NODEV, "noexec": NOEXEC}
@@ -20,22 +14,6 @@ BOTH_EMPTY_PATH = 0x4 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PAT
 _IN_ROOT = 0x10 | 0x02  # RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _NO_SYMLINKS = 0x04
 IDMAP = 0x00100000
-_ATTEMPTS = 256
-
-
-def resolve(root: int, path: str, flags: int = os.O_PATH, *, links: bool = True) -> int:
-    """Open `path` as if `root` were /; see `within`.
-
-    Any mount or rename on the machine while ".." is resolved makes the kernel answer EAGAIN, since it
-    cannot tell whether that led out of the root (openat2(2)); it is asked again, but not for ever.
-    """
-    for attempt in range(_ATTEMPTS):
-        try:
-            return libc.openat2(root, path.lstrip("/") or ".", flags, within(links=links))
-        except KernelError as error:
-            if error.errno != errno.EAGAIN or attempt == _ATTEMPTS - 1:
-                raise KernelError(error.call, error.errno, path) from None
-    raise AssertionError("unreachable")
 
 
 def within(*, links: bool = True) -> int:
