@@ -23,10 +23,12 @@ from supervisor.helper.place import Place
 from supervisor.helper.protocol import IDS, Launch, Report
 from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
 from supervisor.helper.runfiles import RunFiles
-from supervisor.kernel import cgroup, memory, namespaces, process
+from supervisor.kernel import cgroup, namespaces, process
 from supervisor.kernel.zygote import TOLD
 
 _NO_STATUS = (-1, -1)
+_NEVER = float("-inf")
+_FRESH = 0.05  # seconds that what has been read back of a cgroup is relied upon
 _LONGEST = 8 * TOLD  # bytes of what a launch's process says
 
 
@@ -43,6 +45,7 @@ class Cell:
         self.service_pidfd = self.init_pidfd = self.events = self.userns = -1
         self.program = -1  # the file of it, during a launch
         self.began = self.launch_ms = 0.0
+        self.foreseen = _NEVER  # when every limit was last found in force
         self.status = _NO_STATUS
         self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
         self.probing: dict[str, int] = {}  # kind → who probes it
@@ -88,7 +91,7 @@ class Cell:
         if self.userns >= 0 and new.launch.ids != self.launch.ids:
             process.close(self.userns)
             self.userns = -1
-        self.declaration, self.next = new, None
+        self.declaration, self.next, self.foreseen = new, None, _NEVER
 
     # ── launching ──────────────────────────────────────────────────────────────────────
 
@@ -104,23 +107,32 @@ class Cell:
             raise self.declaration.unplaced
         if self.killed:
             cgroup.remove(self.leaf.unified)
-            self.killed = False
-        cgroup.make(self.leaf, self.declaration.limits)
+            self.killed, self.foreseen = False, _NEVER
+        if self.began - self.foreseen > _FRESH:
+            cgroup.make(self.leaf, self.declaration.limits)
         self._open_files()
         self.files.begin()
         notes.begin(self.files.folder, run)
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, IDS)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self.report = ours
+        begun = self.place.ahead.take(self.plan)
+        self.program, self.report = begun.file, begun.ours
         try:
-            self.program = memory.file("launch", self.plan.begin(self.place.known.get(self.launch)))
-            self._bear(theirs)
+            self._bear(begun.theirs)
         finally:
-            theirs.close()
+            begun.theirs.close()
         self.phase = policy.LAUNCHING
+
+    def foresee(self) -> None:
+        """It has ended, and may be launched again at once: what that launch begins with is done already. What cannot be
+        done its launch will tell.
+        """
+        if self.phase != policy.IDLE or self.retired or self.next or self.killed or self.declaration.unplaced:
+            return
+        with contextlib.suppress(KernelError, OSError):
+            cgroup.make(self.leaf, self.declaration.limits)
+            self.foreseen = time.monotonic()
+            self.place.ahead.make(self.plan)
 
     def _bear(self, report: socket.socket) -> None:
         files, missing = self.files, self.files.open["exit"]
@@ -290,7 +302,7 @@ class Cell:
     def remove(self) -> Report:
         """Take away cgroup and files; doing it again is fine."""
         report = Report("removed", self.launch.name)
-        self.last = None
+        self.last, self.foreseen = None, _NEVER
         self.place.holder.let_go(self.launch.name)
         try:
             self.files.remove()

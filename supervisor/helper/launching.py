@@ -63,8 +63,8 @@ class Plan:
         self._known: Files | None = None  # by the launch that is under way, when it began
         self._answered = False
 
-    def begin(self, known: Files | None) -> bytes:
-        """The file of a launch that may find what is `known` of accounts already. Raises KernelError."""
+    def begin(self, known: Files | None) -> tuple[Segment, ...]:
+        """The program of a launch that may find what is `known` of accounts already. Raises KernelError."""
         nodes = tuple(map(devices.look_at, self.launch.devices))
         if nodes != self._nodes:
             self._root = segments(self._building(nodes), self.site)
@@ -75,7 +75,7 @@ class Plan:
             if known:
                 served = self._serve(known)
                 self._known = known
-        return assemble((*self._root, _account(self.launch.user, self.launch.groups, self._known), *served))
+        return (*self._root, _account(self.launch.user, self.launch.groups, self._known), *served)
 
     def answer(self, files: Files) -> bytes:
         """How a launch goes on that has found these. Raises KernelError, when there is nobody whom it could become."""

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from supervisor.helper.ahead import Ahead
 from supervisor.helper.holder import Holder
 from supervisor.helper.launching import Known
 from supervisor.helper.network import Spare
@@ -20,5 +21,6 @@ class Place(NamedTuple):
     spare: Spare
     zygote: Zygote
     known: Known
+    ahead: Ahead
     holder: Holder
     scarce: bool

@@ -51,6 +51,7 @@ class Helper:
         self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
         self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
         self.inits: dict[int, Cell] = {}  # PID 1 that is our child → cell
+        self.ended: Cell | None = None  # the last one, as long as nothing else came to do
         self.presses, self.reload_wanted, self.code = Presses(), False, 0
         self.crashed, self.adopted = True, False  # one before us may have crashed, and left containers
         self.again = self.done = False  # `again`: something failed, so everything is looked at again
@@ -89,7 +90,14 @@ class Helper:
             self._mind_holder()
 
     def _heard(self) -> list[tuple[int, int]]:
-        """What there is to do; while there is nothing, and no run begins or ends, the next launch is made easier."""
+        """What there is to do; while there is nothing, the next launch is made easier: that of what has just ended, and
+        while no run begins or ends, of any.
+        """
+        if (ended := self.ended) and not self.stopping:
+            self.ended = None
+            if found := self.hearing.wait(0):
+                return found
+            ended.foresee()
         spare = self.table.place.spare
         if (
             spare.wanted
@@ -211,6 +219,7 @@ class Helper:
             self._forget(cell.events)
             if report := self.table.finished(cell):
                 self.daemon.send(report)
+                self.ended = cell
         elif cell.events not in self.waiting:
             self._await(cell, cell.events, EVENTS)
 

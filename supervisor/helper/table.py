@@ -9,6 +9,7 @@ import os
 
 from supervisor.errors import KernelError
 from supervisor.helper import policy
+from supervisor.helper.ahead import Ahead
 from supervisor.helper.cell import Cell
 from supervisor.helper.declaration import Declaration
 from supervisor.helper.holder import Holder
@@ -27,7 +28,7 @@ _FORGOTTEN = ((), (), "host", "overlay", "0:0", (), "/", "", True, (), (), (), T
 
 class Table:
     def __init__(self, declared: Declared, tree: Subtree, holder: Holder, *, rootless: bool) -> None:
-        self.tree = tree
+        self.tree, known = tree, Known()
         self.place = Place(
             f"{declared.runtime_dir}/containers",
             f"{declared.runtime_dir}/root",
@@ -35,7 +36,8 @@ class Table:
             rootless,
             Spare(possible=not rootless),
             Zygote(),
-            Known(),
+            known,
+            Ahead(known),
             holder,
             # Without root a command enters by the service's pidfd, which so is kept.
             not rootless and descriptors.scarce(len(declared.containers), descriptors.limit()),

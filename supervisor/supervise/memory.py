@@ -24,6 +24,7 @@ class Memory:
         self.scheduled: float | None = None
         #: Who asked for what is being done in this step.
         self.operator: Operator | None = None
+        self._packed: tuple[tuple[Run, msgspec.Raw], ...] = ()
 
     def note(
         self,
@@ -68,9 +69,17 @@ class Memory:
         return {
             "began": self.began,
             "launch_failure": self.launch_failure,
-            "runs": self.runs,
+            "runs": self._pack(),
             "scheduled": self.scheduled,
         }
+
+    def _pack(self) -> list[msgspec.Raw]:
+        """What became of a run that is over stays the same, and is spelled out once."""
+        packed = {id(run): raw for run, raw in self._packed}
+        self._packed = tuple(
+            (run, packed.get(id(run)) or msgspec.Raw(msgspec.json.encode(run))) for run in self.runs
+        )
+        return [raw for _, raw in self._packed]
 
     def take_up(self, content: Any) -> None:
         """From what content() was; anything of another shape is left out."""
