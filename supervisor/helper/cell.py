@@ -3,7 +3,7 @@
     idle ─launch→ launching ─exec→ live ─PID 1 gone→ ending ─cgroup empty→ idle
                       └─a step failed→ ending
 
-A run is over when its PID 1 is reaped *and* its cgroup is empty; only then is it reported, so
+A run is over when its PID 1 has ended *and* its cgroup is empty; only then is it reported, so
 whoever reads "ended" may rely on nothing being left. Its files are in RUNTIME_DIR/containers/NAME/:
 those of helper.runfiles, and run (which run and which processes, for a helper that comes after us).
 """

@@ -24,8 +24,17 @@ from supervisor.helper.slots import (
 )
 from supervisor.helper.world import Site
 from supervisor.kernel import calls, libc, mounts
-from supervisor.kernel.calls import attach, clone, close, filesystem, folder, resolve, set_attributes
-from supervisor.kernel.program import At, Call, Program, Slot, call, jump
+from supervisor.kernel.calls import (
+    attach,
+    attach_at,
+    clone,
+    close,
+    filesystem,
+    folder,
+    resolve,
+    set_attributes,
+)
+from supervisor.kernel.program import At, Program, Slot, call, jump
 
 _TEMPORARY = mounts.NOSUID | mounts.NOEXEC
 _KERNEL = {"/proc": PROC, "/sys": SYS}
@@ -188,40 +197,41 @@ def _mount(
 
 
 def mask(_: Site, parent: str, names: tuple[str, ...]) -> Program:
-    """Safe: `parent` is the file system that was mounted, whatever stands in its place by now, and no link
-    below it is followed.
+    """Safe: `parent` is the file system that was mounted, whatever stands in its place by now. It is the kernel's own
+    and nobody has seen it yet, so what is on the way to a name is the kernel's too; a link at its end is not followed.
+
+    What this kernel does not have is passed over; whoever was to cover it covers the next one.
     """
     program: Program = ()
-    for name in names:
-        path, shown = f"{parent}/{name.rstrip('/')}", FOLDER if name.endswith("/") else FILE
-        program += (
-            _below(parent, name, absent=4),
-            clone(shown, recursive=False, keep=TREE),
-            attach(TREE, PLACE, path),
-            *close(TREE, PLACE),
-        )
+    for shown, is_folder in ((FOLDER, True), (FILE, False)):
+        copy = clone(shown, recursive=False, keep=TREE)
+        program += (copy,)
+        for name in names:
+            if name.endswith("/") == is_folder:
+                absent = ((errno.ENOENT, 2),)
+                program += (
+                    attach_at(TREE, _KERNEL[parent], parent, name.rstrip("/"), passes=absent),
+                    *close(TREE),
+                    copy,
+                )
+        program += close(TREE)
     return program
 
 
 def protect(_: Site, parent: str, names: tuple[str, ...]) -> Program:
-    """Read-only from here on, what is below it too."""
+    """Read-only from here on, what is below it too; what this kernel does not have is passed over."""
     program: Program = ()
     for name in names:
+        absent = ((errno.ENOENT, 5),)
+        found = resolve(_KERNEL[parent], name, os.O_PATH, keep=PLACE, links=False, passes=absent)
         program += (
-            _below(parent, name, absent=5),
+            found._replace(path=f"{parent}/{name}"),
             clone(PLACE, recursive=False, keep=TREE),
             set_attributes(TREE, mounts.RDONLY),
             attach(TREE, PLACE, f"{parent}/{name}"),
             *close(TREE, PLACE),
         )
     return program
-
-
-def _below(parent: str, name: str, *, absent: int) -> Call:
-    """What this kernel does not have is passed over, with as many calls about it."""
-    passes = ((errno.ENOENT, absent),)
-    found = resolve(_KERNEL[parent], name, os.O_PATH, keep=PLACE, links=False, passes=passes)
-    return found._replace(path=f"{parent}/{name}")
 
 
 # ── what is declared ───────────────────────────────────────────────────────────────────

@@ -30,6 +30,7 @@ from supervisor.kernel import process
 
 _HEARD = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 _QUIET = 3  # milliseconds without a word, after which there is time
+_SOON = 0.001  # seconds within which most daemons have decided
 _BREATH = 0.05  # seconds until what failed is looked at again
 
 
@@ -98,6 +99,10 @@ class Helper:
             if found := self.hearing.wait(0):
                 return found
             ended.foresee()
+            until = time.monotonic() + _SOON
+            while time.monotonic() < until:  # a processor that sleeps is woken in half of that
+                if found := self.hearing.wait(0):
+                    return found
         spare = self.table.place.spare
         if (
             spare.wanted
@@ -166,16 +171,15 @@ class Helper:
         # What a launch said before it ended is read first: it says whose PID is whose.
         for cell in [one for one in self.waiting.values() if one.phase == policy.LAUNCHING]:
             self._on_cell(cell)
-        while True:
+        while found := process.ended_child():
+            pid, status = found
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            self._reaped(pid, status)
+                self._ended(pid, status)
+            finally:  # which takes the kernel some time; the daemon knows already
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
 
-    def _reaped(self, pid: int, status: int) -> None:
+    def _ended(self, pid: int, status: int) -> None:
         if pid == self.daemon.pid:
             self._forget_daemon()
             return

@@ -91,6 +91,14 @@ def attach(mount: Slot, place: Slot, path: str) -> Call:
     return call("move_mount", mount, b"", place, b"", mounts.BOTH_EMPTY_PATH, path=path)
 
 
+def attach_at(mount: Slot, parent: Slot, above: str, name: str, *, passes: Passes = ()) -> Call:
+    """At `name` below `parent`, which is `above`; a link at its end is not followed, one on the way is."""
+    path = f"{above}/{name}"
+    return call(
+        "move_mount", mount, b"", parent, os.fsencode(name), mounts.FROM_EMPTY_PATH, passes=passes, path=path
+    )
+
+
 def folder(parent: Slot, name: str, path: str, *, keep: Slot) -> Program:
     """The O_PATH descriptor of a folder in one held open; made if it is missing, and no link is followed."""
     return (

@@ -120,6 +120,17 @@ def leave_signals() -> None:
     signal.set_wakeup_fd(-1)
 
 
+def ended_child() -> tuple[int, int] | None:
+    """The PID and the wait status (wait(2)) of a child that has ended, which stays to be reaped; None: there is none."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    if found is None:
+        return None
+    return found.si_pid, found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
+
+
 def reset_signals() -> None:
     """Every signal at its default and none blocked, as a program expects at exec (signal(7))."""
     signal.set_wakeup_fd(-1)

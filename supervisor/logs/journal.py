@@ -124,11 +124,12 @@ class Journal:
         """Whether any record could not be written yet."""
         return bool(self._waiting)
 
-    def waiting(self, container: str) -> list[dict[str, Any]]:
-        """The records of it that are not written yet."""
-        mark = _encoder.encode(container)
-        found = [msgspec.json.decode(line, type=dict[str, Any]) for _, line in self._waiting if mark in line]
-        return [one for one in found if one.get("container") == container]
+    def waiting(self, container: str, events: str) -> list[dict[str, Any]]:
+        """The records of it that are not written yet, of events that begin so."""
+        mark, begin = _encoder.encode(container), b'"event":' + _encoder.encode(events)[:-1]
+        lines = [line for _, line in self._waiting if begin in line and mark in line]
+        found = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
+        return [one for one in found if one.get("container") == container and one["event"].startswith(events)]
 
     # ── structlog's end of the chain: a logger has a method a level ────────────────────
 

@@ -29,7 +29,7 @@ class CgroupMonitor:
         """`keep`: a container's files stay open until it rests, which takes up to seven descriptors more."""
         self._record = journal
         self._sampler = Sampler(journal, settings, clock, cpus, keep=keep)
-        self._watch = Watch(journal, keep=keep)
+        self._watch = Watch(journal, self._sampler.populated, keep=keep)
 
     def attach(self, name: str, run: int, cgroup: Cgroup) -> None:
         for attach in (self._sampler.attach, self._watch.attach):
@@ -47,7 +47,7 @@ class CgroupMonitor:
                 )
 
     def detach(self, name: str) -> Reading:
-        """A last reading, for the whole run; then forget the container. Zeros if it was not attached."""
+        """The last reading, for the whole run; then forget the container. Zeros if it was not attached."""
         kills = self._watch.detach(name)
         return self._sampler.detach(name, kills) or Reading(oom_kill=kills)
 

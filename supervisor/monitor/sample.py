@@ -50,6 +50,7 @@ class Run:
         "began_at",
         "leaf",
         "name",
+        "over",
         "peak_before",
         "recorded",
         "run",
@@ -61,6 +62,7 @@ class Run:
 
     def __init__(self, name: str, run: int, leaf: Leaf, before: Ended | None, now: float) -> None:
         self.name, self.run, self.leaf = name, run, leaf
+        self.over = False  # nobody is left in its cgroup, and the last of it has been read
         leaf.refresh()
         self.base = leaf.baseline(before)
         self.peak_before = leaf.peak_before(before)
@@ -85,7 +87,8 @@ class Run:
     def last(self, now: float) -> None:
         """A sample over the whole time it was attached."""
         self.leaf.refresh()
-        self.seen = self.leaf.counters()
+        self.leaf.refresh_levels()
+        self.seen, self.over = self.leaf.counters(), True
         self.shares = Shares.of(self.seen.since(self.began), now - self.began_at)
 
     def unrecorded(self) -> tuple[Counters, Shares] | None:
@@ -98,7 +101,8 @@ class Run:
 
     def reading(self, oom_kill: int | None = None) -> Reading:
         """The last sample, with limits and amounts as they are now. `oom_kill` is counted elsewhere."""
-        self.leaf.refresh_levels()
+        if not self.over:
+            self.leaf.refresh_levels()
         get = self.leaf.values.get
         peak = get("memory_peak")
         return Reading(
@@ -153,12 +157,22 @@ class Sampler:
         run = self._runs.pop(name, None)
         if run is None:
             return None
-        run.last(self._clock())
+        if not run.over:
+            run.last(self._clock())
         reading = run.reading(oom_kill)
         self._ended[name] = run.leaf.ended()
         self._idle[name] = run.leaf
         self._tell(run)
         return reading
+
+    def populated(self, name: str, populated: bool) -> None:
+        """Whether anybody is in its cgroup: nothing counts for a run any more once nobody is, unless somebody comes."""
+        run = self._runs.get(name)
+        if run is None:
+            return
+        run.over = False
+        if not populated:
+            run.last(self._clock())
 
     def release(self, name: str) -> None:
         """Its cgroup is going: let go of what is open there."""
@@ -197,7 +211,7 @@ class Sampler:
     def _sample(self, run: Run) -> None:
         now = self._clock()
         elapsed = now - run.seen_at
-        if elapsed < self._settings.interval / 2:
+        if run.over or elapsed < self._settings.interval / 2:
             return  # just attached: shares of so short a time would mislead
         used = run.sample(now)
         if used is None:

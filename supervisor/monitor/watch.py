@@ -12,6 +12,7 @@ Laws:
 
 import os
 import select
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -68,8 +69,11 @@ class Watched:
 
 
 class Watch:
-    def __init__(self, record: Record, *, keep: bool = True) -> None:
-        self._keep = keep
+    def __init__(
+        self, record: Record, populated: Callable[[str, bool], None] = lambda *_: None, *, keep: bool = True
+    ) -> None:
+        """`populated` hears whether anybody is in a container's cgroup, before that is recorded."""
+        self._keep, self._populated = keep, populated
         self._record = record
         self._epoll = select.epoll()
         self._runs: dict[str, Watched] = {}
@@ -167,6 +171,7 @@ class Watch:
         if events is None or events == watched.events:
             return
         watched.events = events
+        self._populated(watched.name, events.populated)
         self._record("info", "cgroup.events", watched.name, watched.run, **events._asdict())
 
     def _drop(self, watched: Watched) -> None:

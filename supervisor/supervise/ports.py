@@ -281,5 +281,5 @@ class Log(Protocol):
         nobody can tell any more.
         """
 
-    def waiting(self, container: str) -> list[dict[str, Any]]:
-        """The records of it that are not written yet."""
+    def waiting(self, container: str, events: str) -> list[dict[str, Any]]:
+        """The records of it that are not written yet, of events that begin so."""

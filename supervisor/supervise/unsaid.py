@@ -39,8 +39,7 @@ def noted(name: str, records: Iterable[Record], log: Log) -> dict[str, Any]:
     """What goes into the ledger's entry of a container right before these are recorded."""
     rows: list[Any] = []
     try:
-        waiting = [one for one in log.waiting(name) if one["event"].startswith(_STEPS)]
-        for one in waiting[-MOST:]:
+        for one in log.waiting(name, _STEPS)[-MOST:]:
             fields = {key: value for key, value in one.items() if key not in _HEAD}
             rows.append((one["level"], one["event"], one.get("run", 0), fields))
         rows += [(one.level, one.event, one.run, dict(one.fields)) for one in records]

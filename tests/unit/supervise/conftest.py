@@ -155,7 +155,7 @@ class Host:
         ]
         return msgspec.json.decode(msgspec.json.encode(kept), type=list[dict[str, Any]])
 
-    def waiting(self, _name: str) -> list[dict[str, Any]]:
+    def waiting(self, _container: str, _events: str) -> list[dict[str, Any]]:
         return []
 
 
