@@ -35,8 +35,8 @@ OPERATIONS: dict[str, Callable[..., Program]] = {
     "await-word": service.await_word, "let-go": service.let_go, "part": service.part, "exec": service.execute,
 }  # fmt: skip
 
-#: What a container alone has: its cgroups, its ids, its name, its program.
-OWN = frozenset({"join", "own-ids", "hostname", "output", "exec"})
+#: What a container alone has: its cgroups, its ids, its name. Its program is that of its replicas, too.
+OWN = frozenset({"join", "own-ids", "hostname", "output"})
 _SHARED = 512  # segments that are kept
 
 

@@ -23,7 +23,9 @@ LARGEST = 16 << 20
 CALL = 14
 _HEAD = 2
 _EXPECTED = 1 << 6
-_PASSES, _NO_ERROR = 2, -1
+_PASSES = 2
+_NONE = (-1, 0) * _PASSES
+_SIGN = 1 << 63
 
 
 class Segment(NamedTuple):
@@ -63,33 +65,36 @@ class _Text:
 
 
 def pack(program: Program) -> Segment:
+    """A thousand containers that begin have this done for what is their own, so each argument is looked at once."""
     text, calls, pointers = _Text(), array("q"), array("q")
     for one in program:
+        calls.append(one.number)
+        slots = _EXPECTED if isinstance(one.expected, Slot) else 0
         for at, argument in enumerate(one.arguments):
-            if isinstance(argument, (bytes, Words)):
-                pointers.append(len(calls) + 1 + at)
-        calls.extend(_words(one, text))
+            if argument is None:
+                calls.append(0)
+            elif isinstance(argument, int):
+                calls.append(number(argument))
+                slots |= isinstance(argument, Slot) << at
+            else:
+                assert isinstance(argument, (bytes, Words))
+                pointers.append(len(calls))
+                calls.append(text.place(argument))
+        calls.extend((slots, one.keep, one.expected, *_passes(one)))
     return Segment(calls, pointers, text.words, text.pointers)
 
 
-def _words(one: Call, text: _Text) -> list[int]:
-    slots = sum(1 << at for at, argument in enumerate(one.arguments) if isinstance(argument, Slot))
-    if isinstance(one.expected, Slot):
-        slots |= _EXPECTED
-    arguments = (
-        text.place(argument) if isinstance(argument, (bytes, Words)) else number(argument)
-        for argument in one.arguments
-    )  # fmt: skip
-    passes = (*one.passes, *((_NO_ERROR, 0),) * (_PASSES - len(one.passes)))
-    assert len(passes) == _PASSES, one.name
-    return [one.number, *arguments, slots, one.keep, one.expected, *passes[0], *passes[1]]
+def _passes(one: Call) -> tuple[int, ...]:
+    if not one.passes:
+        return _NONE
+    assert len(one.passes) <= _PASSES, one.name
+    return (*(word for each in one.passes for word in each), *_NONE[2 * len(one.passes) :])
 
 
-def number(argument: Argument) -> int:
-    """As a signed word; that of a slot stays its number, and `None` is the null pointer."""
-    assert argument is None or isinstance(argument, int)
-    value = SLOTS + argument if isinstance(argument, At) else argument or 0
-    return value - (1 << 64) if value >> 63 == 1 else value
+def number(argument: int) -> int:
+    """As a signed word; that of a slot stays its number."""
+    value = SLOTS + argument if isinstance(argument, At) else argument
+    return value if value < _SIGN else value - (_SIGN << 1)
 
 
 def assemble(segments: tuple[Segment, ...]) -> bytes:
