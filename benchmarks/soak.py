@@ -49,7 +49,7 @@ class Soak(Chaos):
         super().round()
 
     def _fill(self) -> None:
-        with self.filler.open("wb") as file, suppress(OSError):
+        with suppress(OSError), self.filler.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(1 << 20))
 
