@@ -99,10 +99,8 @@ class Helper:
             if found := self.hearing.wait(0):
                 return found
             ended.foresee()
-            until = time.monotonic() + _SOON
-            while time.monotonic() < until:  # a processor that sleeps is woken in half of that
-                if found := self.hearing.wait(0):
-                    return found
+            if found := self.hearing.wait_awake(_SOON):
+                return found
         spare = self.table.place.spare
         if (
             spare.wanted

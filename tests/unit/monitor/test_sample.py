@@ -327,3 +327,30 @@ def test_where_descriptors_are_scarce_files_are_opened_for_each_look(tmp_path: P
         assert (last.usage_usec, last.quota_usec, last.memory_current) == (1500, 10000, 4096)
 
     play(tmp_path, act)
+
+
+def test_a_run_counts_until_nobody_is_left(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        stage.sampler.attach("web", 1, stage.write("web", 0))
+        stage.write("web", 5000)
+        stage.sampler.populated("web", False)
+        stage.write("web", 9000)
+        last = stage.sampler.detach("web")
+        assert last is not None
+        assert last.usage_usec == 5000
+
+    play(tmp_path, act)
+
+
+def test_whoever_comes_when_nobody_was_left_counts_too(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        stage.sampler.attach("web", 1, stage.write("web", 0))
+        stage.sampler.populated("web", False)
+        stage.sampler.populated("web", True)
+        stage.write("web", 9000)
+        await trio.sleep(1)
+        last = stage.sampler.detach("web")
+        assert last is not None
+        assert last.usage_usec == 9000
+
+    play(tmp_path, act)
