@@ -127,7 +127,9 @@ class Cell:
         """It has ended, and may be launched again at once: what that launch begins with is done already. What cannot be
         done its launch will tell.
         """
-        if self.phase != policy.IDLE or self.retired or self.next or self.killed or self.declaration.unplaced:
+        if self.phase != policy.IDLE or self.removed or self.retired or self.next or self.killed:
+            return
+        if self.declaration.unplaced:
             return
         with contextlib.suppress(KernelError, OSError):
             cgroup.make(self.leaf, self.declaration.limits)

@@ -1,8 +1,8 @@
-"""The helper's loop: requests in, forks and kernel words out, reports back.
+"""The helper's loop: requests in, launches and kernel words out, reports back.
 
 One thread, one poll(2), no timeouts but the daemon's restart delay and a bound for reading files: all else is
 an event (a message, SIGCHLD, a cgroup that became empty, a launch that said its last word). A launch
-never holds the loop up: all set-up is done in the forked child. A system call that fails in the
+never holds the loop up: all set-up is done by the process that is born. A system call that fails in the
 loop, for want of memory or descriptors, ends nothing but the turn: everything is looked at again.
 """
 
@@ -15,15 +15,15 @@ from contextlib import suppress
 
 from supervisor.errors import KernelError, ProtocolError
 from supervisor.helper import policy, probe, successor, visit
-from supervisor.helper.cell import EVENTS, Cell
+from supervisor.helper.cell import Cell
 from supervisor.helper.daemon import Daemon
 from supervisor.helper.door import Door
 from supervisor.helper.hearing import Hearing, Presses
 from supervisor.helper.holder import Holder
 from supervisor.helper.notify import notify
 from supervisor.helper.protocol import Declared, Report, Request, decode_request
-from supervisor.helper.refusals import failure_of
 from supervisor.helper.reload import Reload
+from supervisor.helper.runs import Runs
 from supervisor.helper.subtree import Subtree
 from supervisor.helper.table import Table
 from supervisor.kernel import process
@@ -50,9 +50,7 @@ class Helper:
         self.detached = declared.ready >= 0
         self.door = Door(declared.runtime_dir, self.poll)
         self.reload = Reload(declared, self.table, self.daemon, self.poll, rootless=rootless)
-        self.waiting: dict[int, Cell] = {}  # descriptor of a report socket or of cgroup.events → cell
-        self.inits: dict[int, Cell] = {}  # PID 1 that is our child → cell
-        self.ended: Cell | None = None  # the last one, as long as nothing else came to do
+        self.runs = Runs(self.table, self.poll, self.daemon)
         self.presses, self.reload_wanted, self.code = Presses(), False, 0
         self.crashed, self.adopted = True, False  # one before us may have crashed, and left containers
         self.again = self.done = False  # `again`: something failed, so everything is looked at again
@@ -77,8 +75,7 @@ class Helper:
             process.unblock_signals()
             self._reap()
             self.table.end_orphaned()
-            for cell in list(self.cells.values()):
-                self._watch(cell)
+            self.runs.look_again()
             self.again = False
         for descriptor, event in self._heard():
             self._handle(descriptor, event)
@@ -94,19 +91,14 @@ class Helper:
         """What there is to do; while there is nothing, the next launch is made easier: that of what has just ended, and
         while no run begins or ends, of any.
         """
-        if (ended := self.ended) and not self.stopping:
-            self.ended = None
+        ended, spare = self.runs.last_ended(), self.table.place.spare
+        if ended and not self.stopping:
             if found := self.hearing.wait(0):
                 return found
             ended.foresee()
             if found := self.hearing.wait_awake(_SOON):
                 return found
-        spare = self.table.place.spare
-        if (
-            spare.wanted
-            and not self.stopping
-            and all(one.phase == policy.LIVE for one in self.waiting.values())
-        ):
+        if spare.wanted and not self.stopping and self.runs.settled:
             if found := self.hearing.wait(_QUIET):
                 return found
             spare.make()
@@ -126,8 +118,8 @@ class Helper:
     def _handle(self, descriptor: int, event: int) -> None:
         if self.daemon.socket and descriptor == self.daemon.socket.fileno():
             self._on_daemon(event)
-        elif descriptor in self.waiting:
-            self._on_cell(self.waiting[descriptor])
+        elif self.runs.knows(descriptor):
+            self.runs.hear(descriptor)
         elif self.door.knows(descriptor):
             visit.answer(self.door.hear(descriptor), self.cells, self.daemon, stopping=self.stopping)
 
@@ -166,9 +158,7 @@ class Helper:
             self.daemon.send(Report("asked", path=self.presses.wanted))
 
     def _reap(self) -> None:
-        # What a launch said before it ended is read first: it says whose PID is whose.
-        for cell in [one for one in self.waiting.values() if one.phase == policy.LAUNCHING]:
-            self._on_cell(cell)
+        self.runs.hear_launches()
         while found := process.ended_child():
             pid, status = found
             try:
@@ -181,57 +171,12 @@ class Helper:
         if pid == self.daemon.pid:
             self._forget_daemon()
             return
-        if self.reload.reaped(pid) or self.table.place.holder.reaped(pid):
-            return
-        cell = self.inits.pop(pid, None)
-        if cell:
-            self._forget(cell.init_pidfd)  # waited for where it was adopted; it is closed at the end
-            cell.reaped(status)
-            self._watch(cell)
+        if self.reload.reaped(pid) or self.table.place.holder.reaped(pid) or self.runs.reaped(pid, status):
             return
         for cell in self.cells.values():
             if report := probe.ended(cell, pid):
                 self.daemon.send(report)
                 return
-
-    # ── containers ─────────────────────────────────────────────────────────────────────
-
-    def _on_cell(self, cell: Cell) -> None:
-        if cell.report:
-            descriptor = cell.report.fileno()
-            if not cell.read_report():
-                return
-            self._forget(descriptor)
-            started = cell.launched()
-            if started:
-                self.daemon.send(started, cell.init_pidfd)
-                if not cell.init:  # reaped already, before the last word of its launch was read
-                    cell.end()
-        elif cell.phase == policy.LIVE and cell.init:
-            self._forget(cell.init_pidfd)  # adopted: no child of ours perhaps, so its pidfd told us
-            self.inits.pop(cell.init, None)
-            cell.vanished()
-        self._watch(cell)
-
-    def _watch(self, cell: Cell) -> None:
-        """Wait for the cgroup of an ending run to be empty, or finish it when it is."""
-        if cell.phase != policy.ENDING:
-            return
-        if cell.over():
-            self._forget(cell.events)
-            if report := self.table.finished(cell):
-                self.daemon.send(report)
-                self.ended = cell
-        elif cell.events not in self.waiting:
-            self._await(cell, cell.events, EVENTS)
-
-    def _await(self, cell: Cell, descriptor: int, events: int) -> None:
-        self.waiting[descriptor] = cell
-        self.poll.register(descriptor, events)
-
-    def _forget(self, descriptor: int) -> None:
-        if self.waiting.pop(descriptor, None):
-            self.poll.unregister(descriptor)
 
     def _adopt(self) -> None:
         """What a helper that crashed left running is ours now; what is not declared any more is ended."""
@@ -239,12 +184,7 @@ class Helper:
             self.tree.end_stranger(name)
         for name in self.table.forgotten():
             self.table.take_in(name)
-        for cell in list(self.cells.values()):
-            if cell.adopt() and cell.phase == policy.LIVE:
-                self.inits[cell.init] = cell
-                self._await(cell, cell.init_pidfd, select.POLLIN)
-            self._watch(cell)
-            self.adopted = self.adopted or cell.phase != policy.IDLE
+        self.adopted = self.runs.adopt()
         self.table.end_orphaned()
 
     def _mind_holder(self) -> None:
@@ -331,7 +271,7 @@ class Helper:
 
     def _act(self, request: Request, cell: Cell) -> None:
         if request.do == "launch":
-            self._launch(cell, request.run)
+            self.again = not self.runs.launch(cell, request.run) or self.again
         elif request.do == "signal":
             cell.signal(request.signal)
         elif request.do == "kill":
@@ -340,20 +280,6 @@ class Helper:
             probe.answer(request, cell, self.daemon)
         else:
             self.daemon.send(self.table.removed(cell))
-
-    def _launch(self, cell: Cell, run: int) -> None:
-        try:
-            cell.start(run)
-        except (KernelError, OSError) as error:
-            cell.failure = failure_of(error)
-            cell.end()  # something may have been born all the same; the failure is told when nothing is left
-            self.again = self.again or (isinstance(error, KernelError) and error.call == "sigprocmask")
-        else:
-            assert cell.report
-            self._await(cell, cell.report.fileno(), select.POLLIN)
-        if cell.init:
-            self.inits[cell.init] = cell
-        self._watch(cell)
 
     # ── the end ────────────────────────────────────────────────────────────────────────
 
