@@ -35,8 +35,8 @@ OPERATIONS: dict[str, Callable[..., Program]] = {
     "await-word": service.await_word, "let-go": service.let_go, "part": service.part, "exec": service.execute,
 }  # fmt: skip
 
-#: What a container alone has: its cgroups, its ids, its name. Its program is that of its replicas, too.
-OWN = frozenset({"join", "own-ids", "hostname", "output"})
+#: What a container alone has: its cgroups, its ids, its name, its program, whose environment has the name.
+OWN = frozenset({"join", "own-ids", "hostname", "output", "exec"})
 _SHARED = 512  # segments that are kept
 
 
