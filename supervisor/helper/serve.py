@@ -91,18 +91,19 @@ class Helper:
         """What there is to do; while there is nothing, the next launch is made easier: that of what has just ended, and
         while no run begins or ends, of any.
         """
-        ended, spare = self.runs.last_ended(), self.table.place.spare
-        if ended and not self.stopping:
-            if found := self.hearing.wait(0):
+        hearing, spare = self.hearing, self.table.place.spare
+        ended = None if self.stopping else self.runs.last_ended()
+        if ended:
+            if (found := hearing.wait(0)) or hearing.told:
                 return found
             ended.foresee()
-            if found := self.hearing.wait_awake(_SOON):
+            if (found := hearing.wait_awake(_SOON)) or hearing.told:
                 return found
         if spare.wanted and not self.stopping and self.runs.settled:
-            if found := self.hearing.wait(_QUIET):
+            if (found := hearing.wait(_QUIET)) or hearing.told:
                 return found
             spare.make()
-        return self.hearing.wait(self._patience())
+        return hearing.wait(self._patience())
 
     def _troubled(self, error: OSError | KernelError) -> None:
         self.again = True
