@@ -38,7 +38,7 @@ class Ahead:
         with suppress(KernelError, OSError):
             made = self.take(plan)
             if len(self._made) == _MOST:
-                self._made.pop(next(iter(self._made))).drop()
+                self.drop(next(iter(self._made)))
             self._made[plan] = made
 
     def take(self, plan: Plan) -> Begun:
@@ -51,6 +51,11 @@ class Ahead:
             return made
         made.drop()
         return _begin(segments)
+
+    def drop(self, plan: Plan) -> None:
+        """Of one that is not launched again."""
+        if made := self._made.pop(plan, None):
+            made.drop()
 
 
 def _same(made: tuple[Segment, ...], wanted: tuple[Segment, ...]) -> bool:

@@ -91,7 +91,8 @@ class Cell:
         if self.userns >= 0 and new.launch.ids != self.launch.ids:
             process.close(self.userns)
             self.userns = -1
-        self.declaration, self.next, self.foreseen = new, None, _NEVER
+        self._forget_ahead()
+        self.declaration, self.next = new, None
 
     # ── launching ──────────────────────────────────────────────────────────────────────
 
@@ -129,7 +130,7 @@ class Cell:
         """
         if self.phase != policy.IDLE or self.removed or self.retired or self.next or self.killed:
             return
-        if self.declaration.unplaced:
+        if self.declaration.unplaced or self.place.scarce:
             return
         with contextlib.suppress(KernelError, OSError):
             cgroup.make(self.leaf, self.declaration.limits)
@@ -231,6 +232,10 @@ class Cell:
             adopted=adopted, stale=self.next is not None, unified=self.leaf.unified, cpu=self.leaf.cpu,
         )  # fmt: skip
 
+    def _forget_ahead(self) -> None:
+        self.foreseen = _NEVER
+        self.place.ahead.drop(self.plan)
+
     # ── ending ─────────────────────────────────────────────────────────────────────────
 
     def reaped(self, status: int) -> None:
@@ -304,7 +309,8 @@ class Cell:
     def remove(self) -> Report:
         """Take away cgroup and files; doing it again is fine."""
         report = Report("removed", self.launch.name)
-        self.last, self.foreseen = None, _NEVER
+        self.last = None
+        self._forget_ahead()
         self.place.holder.let_go(self.launch.name)
         try:
             self.files.remove()

@@ -80,6 +80,14 @@ def test_a_few_are_kept_at_most(ahead: Ahead) -> None:
     assert len(opened()) == before
 
 
+def test_what_is_not_launched_again_leaves_nothing(ahead: Ahead) -> None:
+    before, web = opened(), plan()
+    ahead.make(web)
+    ahead.drop(web)
+    ahead.drop(web)
+    assert opened() == before
+
+
 def test_what_cannot_be_made_is_left_to_its_launch(ahead: Ahead) -> None:
     web = plan(devices=("/dev/there is no such device",))
     ahead.make(web)
