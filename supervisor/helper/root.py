@@ -203,17 +203,16 @@ def mask(_: Site, parent: str, names: tuple[str, ...]) -> Program:
     What this kernel does not have is passed over; whoever was to cover it covers the next one.
     """
     program: Program = ()
-    for shown, is_folder in ((FOLDER, True), (FILE, False)):
+    folders = tuple(name.rstrip("/") for name in names if name.endswith("/"))
+    files = tuple(name for name in names if not name.endswith("/"))
+    for shown, covered in ((FOLDER, folders), (FILE, files)):
+        if not covered:
+            continue
         copy = clone(shown, recursive=False, keep=TREE)
         program += (copy,)
-        for name in names:
-            if name.endswith("/") == is_folder:
-                absent = ((errno.ENOENT, 2),)
-                program += (
-                    attach_at(TREE, _KERNEL[parent], parent, name.rstrip("/"), passes=absent),
-                    *close(TREE),
-                    copy,
-                )
+        for name in covered:
+            cover = attach_at(TREE, _KERNEL[parent], parent, name, passes=((errno.ENOENT, 2),))
+            program += (cover, *close(TREE), copy)
         program += close(TREE)
     return program
 

@@ -212,7 +212,7 @@ class Sampler:
         now = self._clock()
         elapsed = now - run.seen_at
         if run.over or elapsed < self._settings.interval / 2:
-            return  # just attached: shares of so short a time would mislead
+            return  # over, or just attached: shares of so short a time would mislead
         used = run.sample(now)
         if used is None:
             return
