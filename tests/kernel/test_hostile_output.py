@@ -28,7 +28,9 @@ read -r go </tmp/go
 head -c HALF /dev/zero | FILTER
 echo
 """
-BESIDE = "mkfifo /tmp/go; while read -r word </tmp/go; do echo $word; done"
+#: It holds its FIFO open for writing too: opened anew for each word, it could be opened while the last word's writer
+#: has not closed it yet, and read an end there.
+BESIDE = "mkfifo /tmp/go; exec <>/tmp/go; while read -r word; do echo $word; done"
 FILTERS = {"x": "tr '\\0' x", "\0": "cat"}
 
 
