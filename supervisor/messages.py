@@ -30,7 +30,7 @@ def of(report: Report) -> Message:
         why = hint(report.stage, report.errno, report.path, report.hint)
         return NotStarted(report.name, report.run, report.stage, report.errno, report.path, why)
     code, signal = (number if number >= 0 else None for number in (report.code, report.signal))
-    return Ended(report.name, report.run, code, signal, cgroup if report.unified else None)
+    return Ended(report.name, report.run, code, signal, report.core, cgroup if report.unified else None)
 
 
 def told(deliver: Callable[[Message], None], journal: Journal) -> Told:

@@ -63,13 +63,14 @@ class LaunchFailed:
 class Exited:
     """Every process of the run is gone and its output has been read to the end.
 
-    Exactly one of `code` and `signal` is set; neither when nobody could say. `cpu` is what the cgroup used in this run
+    Exactly one of `code` and `signal` is set; neither when nobody could say. `core`: one was dumped. `cpu` is what the cgroup used in this run
     (usage_usec, nr_periods, nr_throttled, throttled_usec).
     """
 
     run: int
     code: int | None = None
     signal: int | None = None
+    core: bool = False
     oom: bool = False
     cpu: dict[str, int] = field(default_factory=dict)
 

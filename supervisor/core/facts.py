@@ -53,7 +53,13 @@ def told(
         )
     exited = event if isinstance(event, Exited) else Exited(event.run)
     last = Exit(exited.code, exited.signal, exited.oom, _reason(machine, exited))
-    fields = {"code": last.code, "signal": last.signal, "oom": last.oom, "reason": last.reason}
+    fields = {
+        "code": last.code,
+        "signal": last.signal,
+        "core": exited.core,
+        "oom": last.oom,
+        "reason": last.reason,
+    }
     fields |= {"uptime_s": round(uptime(machine, at), 6), "cpu": dict(exited.cpu), "decision": decision}
     asked = last.reason in {"operator", "configuration", "schedule", "supervisor", "dependency", "group"}
     ended_well = last.code == 0 and last.reason not in ASKERS

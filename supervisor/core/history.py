@@ -39,7 +39,7 @@ class End:
     reason: str
     code: int | None = None
     signal: int | None = None
-    core: bool | None = None
+    core: bool = False
     oom: bool = False
     uptime_s: float | None = None
     failure: dict[str, Any] | None = None
@@ -149,7 +149,7 @@ def _ended(run: Run, at: float, fields: dict[str, Any], reading: Reading | None)
         str(fields.get("reason", "unknown")),
         fields.get("code"),
         fields.get("signal"),
-        fields.get("core"),
+        bool(fields.get("core")),
         bool(fields.get("oom")),
         fields.get("uptime_s"),
     )

@@ -24,9 +24,9 @@ from supervisor.helper.protocol import IDS, Launch, Report
 from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
 from supervisor.helper.runfiles import RunFiles
 from supervisor.kernel import cgroup, namespaces, process
+from supervisor.kernel.status import Status, waited
 from supervisor.kernel.zygote import TOLD
 
-_NO_STATUS = (-1, -1)
 _NEVER = float("-inf")
 _FRESH = 0.05  # seconds that what has been read back of a cgroup is relied upon
 _LONGEST = 8 * TOLD  # bytes of what a launch's process says
@@ -46,7 +46,7 @@ class Cell:
         self.program = -1  # the file of it, during a launch
         self.began = self.launch_ms = 0.0
         self.foreseen = _NEVER  # when every limit was last found in force
-        self.status = _NO_STATUS
+        self.status = Status()
         self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
         self.probing: dict[str, int] = {}  # kind → who probes it
         self.last: Report | None = None  # repeated to a daemon that comes after the one it was told
@@ -102,7 +102,7 @@ class Cell:
         """
         if self.next:
             self._take_up(self.next)
-        self.run, self.failure, self.status = run, None, _NO_STATUS
+        self.run, self.failure, self.status = run, None, Status()
         self.began = time.monotonic()
         if self.declaration.unplaced:
             raise self.declaration.unplaced
@@ -241,7 +241,7 @@ class Cell:
     def reaped(self, status: int) -> None:
         """PID 1 is gone. What the shim recorded is exact; without it, its own status is the service's."""
         self.init = 0
-        self.status = (-1, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), -1)
+        self.status = waited(status)
         if self.phase == policy.LIVE:
             self.end()
 
@@ -255,7 +255,7 @@ class Cell:
                 self.reaped(status)
                 return
         self.init = 0
-        self.status = (-1, signal.SIGKILL)
+        self.status = Status(signal=signal.SIGKILL)
         self.end()
 
     def end(self) -> None:
@@ -291,10 +291,9 @@ class Cell:
             notes.remove(self.files.folder)
             self.last = refusal(self.launch.name, self.run, self.failure)
         else:
-            code, number = self.status
             self.last = Report(
-                "ended", self.launch.name, self.run, code=code, signal=number,
-                unified=self.leaf.unified, cpu=self.leaf.cpu,
+                "ended", self.launch.name, self.run, unified=self.leaf.unified, cpu=self.leaf.cpu,
+                **self.status._asdict(),
             )  # fmt: skip
         return self.last
 

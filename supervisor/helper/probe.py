@@ -29,6 +29,7 @@ from supervisor.helper.look import Look
 from supervisor.helper.protocol import Probe, Report, Request
 from supervisor.helper.refusals import failure_of, refusal
 from supervisor.kernel import cage, caps, cgroup, namespaces, process
+from supervisor.kernel.status import waited
 from supervisor.kernel.zygote import FAILED
 
 _NOBODY = 65534
@@ -209,9 +210,7 @@ def _attend(cell: Cell, inner: cage.Cage, one: Attended) -> NoReturn:
         over = one.wait()
         if not over:
             _, status = os.waitpid(one.pid, 0)
-            code = os.waitstatus_to_exitcode(status)
-            code, signalled = (-1, -code) if code < 0 else (code, -1)
-            report = report._replace(code=code, signal=signalled, path=one.last_line())
+            report = report._replace(path=one.last_line(), **waited(status)._asdict())
         else:
             report = report._replace(signal=signal.SIGKILL, hint=over, path=one.last_line())
         visit.tell(one.connection, report)

@@ -82,7 +82,7 @@ class Report(NamedTuple):
     started  name run pid launch_ms adopted stale unified cpu; PID 1's pidfd comes with it. `stale`: root has
              declared it anew since, so that its next run will be another
     refused  name run stage errno path hint: the run never reached exec, nothing of it is left
-    ended    name run code signal (exactly one is not -1): no process of the run is left
+    ended    name run code signal core, as in kernel.status: no process of the run is left
     removed  name: its cgroup and FIFOs are gone; path and errno say what could not be removed
     denied   name run path: a request that was not acted on, and why
     told     everything that lives or ended before this daemon came has been reported
@@ -129,6 +129,7 @@ class Report(NamedTuple):
     ids: int = -1
     code: int = -1
     signal: int = -1
+    core: bool = False
 
 
 _REPORT_TYPES = {name: type(default) for name, default in Report._field_defaults.items()} | {"what": str}

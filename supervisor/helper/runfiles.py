@@ -11,6 +11,7 @@ from contextlib import suppress
 from supervisor.errors import KernelError
 from supervisor.kernel import process
 from supervisor.kernel.files import content
+from supervisor.kernel.status import Status, recorded
 
 #: All that may lie in the folder; "run" is helper.notes'.
 _NAMES = ("stdout", "stderr", "exit", "run", "run.new")
@@ -90,14 +91,11 @@ class RunFiles:
         """The shim has the exit file: a descriptor less for the time that the run lives."""
         process.close(self.open.pop("exit", -1))
 
-    def recorded(self) -> tuple[int, int] | None:
-        """What the shim wrote down, (code, signal), one of them -1; None when it could not. Raises OSError when it
-        cannot be read now.
-        """
+    def recorded(self) -> Status | None:
+        """What the shim wrote down; None when it could not. Raises OSError when it cannot be read now."""
         try:
-            code, number = content(f"{self.folder}/exit").split()
-            return int(code), int(number)
-        except (FileNotFoundError, ValueError):
+            return recorded(content(f"{self.folder}/exit"))
+        except FileNotFoundError:
             return None
 
     def close(self) -> None:

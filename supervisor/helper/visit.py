@@ -34,6 +34,7 @@ from supervisor.helper.protocol import MAX, Report, decode_request, encode_repor
 from supervisor.helper.refusals import failure_of, refusal
 from supervisor.helper.world import Site
 from supervisor.kernel import caps, cgroup, process
+from supervisor.kernel.status import waited
 from supervisor.kernel.zygote import FAILED
 
 _WHY_NOT = {
@@ -178,9 +179,7 @@ def _wait(cell: Cell, command: int, connection: socket.socket) -> NoReturn:
                 for number in (signal.SIGHUP, signal.SIGCONT):
                     _signal(command, number)
         _, status = os.waitpid(command, 0)
-        code = os.waitstatus_to_exitcode(status)
-        signalled, code = (-code, -1) if code < 0 else (-1, code)
-        tell(connection, Report("ended", cell.launch.name, cell.run, code=code, signal=signalled))
+        tell(connection, Report("ended", cell.launch.name, cell.run, **waited(status)._asdict()))
     except BaseException:
         _signal(command, signal.SIGKILL)  # nobody attends it
     finally:

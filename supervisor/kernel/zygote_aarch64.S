@@ -227,8 +227,8 @@ ended:  ldr     w4, [sp, 8]             // the status, as wait(2) has it
         mov     x6, sp
         ands    w4, w4, 127
         b.eq    write
-        mov     w0, w4                  // killed: "-1 SIGNAL", and 128 + SIGNAL
-        add     w20, w4, 128
+        add     w20, w4, 128            // killed: "-1 SIGNAL", in it 128 if a core was dumped, and 128 + signal
+        ldrb    w0, [sp, 8]
         ldr     x5, killed
         add     x6, sp, 3
 write:  str     x5, [sp]

@@ -259,8 +259,8 @@ ended:  mov     ebp, [rsp + 8]          # the status, as wait(2) has it
         mov     rdi, rsp
         and     ebp, 127
         jz      write
-        mov     eax, ebp                # killed: "-1 SIGNAL", and 128 + SIGNAL
-        lea     r12d, [rax + 128]
+        lea     r12d, [rbp + 128]       # killed: "-1 SIGNAL", in it 128 if a core was dumped, and 128 + signal
+        movzx   eax, byte ptr [rsp + 8]
         mov     rcx, [rip + killed]
         lea     rdi, [rsp + 3]
 write:  mov     [rsp], rcx

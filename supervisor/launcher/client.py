@@ -20,6 +20,7 @@ import trio
 from supervisor.errors import ConfigError, HelperError, Problem
 from supervisor.helper.protocol import MAX, Report, Request, decode_report, encode_request
 from supervisor.kernel import cgroup, process
+from supervisor.kernel.status import Status, recorded
 from supervisor.launcher.hints import hint
 from supervisor.launcher.probing import Probings
 from supervisor.launcher.turnstile import Turnstile
@@ -233,19 +234,18 @@ class Link:
         else:  # looked at now and then: it is for the time until somebody starts the supervisor again
             while _populated(one.unified):  # noqa: ASYNC110 no event can be had without a descriptor
                 await trio.sleep(LOOK)
-        code, number = self._recorded(name)
-        deliver(Report("ended", name, one.run, code=code, signal=number))
+        deliver(Report("ended", name, one.run, **self._recorded(name)._asdict()))
 
-    def _recorded(self, name: str) -> tuple[int, int]:
+    def _recorded(self, name: str) -> Status:
+        killed = Status(signal=signal.SIGKILL)
         try:
             file = os.open(f"containers/{name}/exit", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._run_dir)
         except OSError:
-            return -1, signal.SIGKILL
+            return killed
         try:
-            words = os.read(file, 64).split()
+            return recorded(os.read(file, 64)) or killed
         finally:
             os.close(file)
-        return (int(words[0]), int(words[1])) if len(words) == 2 else (-1, signal.SIGKILL)
 
 
 def _descriptors(extra: list[tuple[int, int, bytes]]) -> list[int]:

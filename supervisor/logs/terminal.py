@@ -80,6 +80,7 @@ def _seconds(value: Json) -> str:
 _KNOWN: dict[str, Callable[[Json], str]] = {
     "launch_ms": lambda value: f"in {value:.1f} ms" if isinstance(value, (int, float)) else str(value),
     "signal": _signal,
+    "core": lambda _: "core dumped",
     "oom": lambda _: "out of memory",
     "uptime_s": lambda value: "after " + _seconds(value),
     "delay_s": lambda value: "for " + _seconds(value),

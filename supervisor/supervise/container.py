@@ -264,7 +264,7 @@ class Keeper:
         # A run that ended well was not ended by the kill of one of its processes.
         oom = bool(reading.oom_kill) and not asked and message.code != 0
         cpu = {key: getattr(reading, key) for key in CPU}
-        self._step(Exited(message.run, message.code, message.signal, oom, cpu))
+        self._step(Exited(message.run, message.code, message.signal, message.core, oom, cpu))
 
     def _learn(self, run: int) -> None:
         """The helper knows a later run than we do: our memory was lost, or is older than the truth."""

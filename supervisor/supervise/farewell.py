@@ -39,7 +39,13 @@ async def farewell(  # noqa: PLR0917 the ports, as the fleet has them
 
 def _tell(end: Ended, journal: Journal, log: Log, ledger: Ledger) -> None:
     """Unless its keeper has. One that is declared again goes on with the next run."""
-    fields = {"code": end.code, "signal": end.signal, "oom": False, "reason": "configuration"}
+    fields = {
+        "code": end.code,
+        "signal": end.signal,
+        "core": end.core,
+        "oom": False,
+        "reason": "configuration",
+    }
     decision = ("decision", "it is not declared any more")
     record = Record("info", "container.exited", end.run, (*fields.items(), decision))
     with suppress(OSError, ValueError):  # what is of no use is not made use of

@@ -73,6 +73,7 @@ class Ended:
     run: int
     code: int | None
     signal: int | None
+    core: bool = False
     cgroup: Cgroup | None = None
 
 

@@ -4,6 +4,7 @@ also after the supervisor came back, and while none runs.
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ pytestmark = pytest.mark.kernel
 
 FOREVER = "exec sleep 100000"
 V1 = {mount.name for mount in cgroup_mounts()}
+#: Where this machine's cores go, as core(5) has it.
+CORES = Path("/proc/sys/kernel/core_pattern").read_text()
 #: tail keeps a line in memory until it ends, and this one never does.
 EATER = "tail /dev/zero"
 
@@ -84,6 +87,17 @@ def test_running_out_of_memory_names_the_limit(supervise: Supervise) -> None:
     assert run["ended"].endswith("out of memory (memory.max 16MiB)")
     assert run["memory"]["oom_kill"] > 0
     assert run["memory"]["peak"] is None or run["memory"]["peak"] > 8 << 20
+
+
+@pytest.mark.skipif(CORES[:1] in {"|", "/"}, reason="cores go to a program or a folder of this machine's")
+def test_a_core_that_was_dumped_is_told_with_the_signal(supervise: Supervise) -> None:
+    script = "cd /tmp; kill -SEGV $$"
+    running = supervise({"none": shell(script), "some": shell(script, rlimits={"core": "unlimited"})})
+    for name, words in (("none", "killed by SIGSEGV"), ("some", "killed by SIGSEGV, core dumped")):
+        running.state(name, "exited", "failed")
+        run = why(running, name)["runs"][0]
+        assert run["ended"] == words
+        assert run["exit"]["core"] is (name == "some")
 
 
 def test_a_launch_that_failed_is_told_with_its_stage(supervise: Supervise) -> None:

@@ -80,6 +80,7 @@ def test_a_crash_is_recorded_and_restarted_after_the_backoff() -> None:
     assert fields(effects, "container.exited") == {
         "code": 1,
         "signal": None,
+        "core": False,
         "oom": False,
         "reason": "exit",
         "uptime_s": 2.0,

@@ -68,6 +68,13 @@ def test_a_signal_is_recorded_and_is_added_to_128(waited: Waited) -> None:
     assert waited("kill -9 $$") == (137, b"-1 009 \n")
 
 
+def test_a_core_that_was_dumped_is_recorded_with_the_signal(waited: Waited, tmp_path: Path) -> None:
+    script = f"ulimit -c unlimited; cd {tmp_path}; kill -SEGV $$"
+    _, status = os.waitpid(os.posix_spawn("/bin/sh", ["sh", "-c", script], {}), 0)
+    # Whether one is dumped is the machine's affair (core(5)): the shim's word is compared with the kernel's.
+    assert waited(script) == (128 + signal.SIGSEGV, b"-1 %03d \n" % status)
+
+
 def test_signals_reach_the_service(waited: Waited) -> None:
     script = "trap 'exit 42' TERM; echo >/dev/fd/$1; while :; do sleep 0.05; done"
     assert waited(script, signal.SIGTERM) == (42, b"042 -1 \n")

@@ -235,7 +235,7 @@ def test_what_ended_meanwhile_has_its_output_read_and_its_exit_judged(stage: "St
 
     async def second(host: "Host", fleet: Fleet) -> None:
         host.calls.clear()
-        fleet.deliver(Ended("web", 1, 3, None, Cgroup("/cg/web", "/cg/web")))
+        fleet.deliver(Ended("web", 1, 3, None, cgroup=Cgroup("/cg/web", "/cg/web")))
         await fleet.boot()
         await quiet()
         assert fleet.status()[0]["exit"]["code"] == 3
