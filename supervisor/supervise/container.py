@@ -30,6 +30,7 @@ from supervisor.core.events import (
     TimerFired,
     Vanished,
 )
+from supervisor.core.history import CPU
 from supervisor.core.lifecycle import step
 from supervisor.core.machine import LIVE, RESTING, Machine, State, adopt, redeclare, restore, resume, snapshot
 from supervisor.core.operator import Operator
@@ -57,7 +58,6 @@ from supervisor.supervise.ports import (
     WatchdogMissed,
 )
 
-CPU = ("usage_usec", "nr_periods", "nr_throttled", "throttled_usec")
 #: After a bug the task waits this long, so that one which repeats itself cannot take a CPU.
 PAUSE = 1.0
 NOTHING = Reading()

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 from supervisor.core import explain, throttling
-from supervisor.core.history import Happening, Run
+from supervisor.core.history import CPU, Happening, Run
 from supervisor.core.operator import Operator
 from supervisor.core.readings import Reading
 from supervisor.supervise.times import rfc3339
 
-CPU = ("usage_usec", "nr_periods", "nr_throttled", "throttled_usec", "quota_usec", "period_usec")
+_USED = (*CPU, "quota_usec", "period_usec")
 
 
 def why(
@@ -82,7 +82,7 @@ def _exit(run: Run) -> dict[str, Any]:
 
 def _cpu(run: Run, reading: Reading, wall: float, cpus: int) -> dict[str, Any]:
     return {
-        **{key: getattr(reading, key) for key in CPU},
+        **{key: getattr(reading, key) for key in _USED},
         "throttled_percent": throttling.share(reading),
         "sufficient_percent": explain.needs(run, reading, wall, cpus),
     }

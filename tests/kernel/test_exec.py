@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from supervisor.kernel import libc, process
+from tests.support.killing import daemon
 from tests.support.running import Running, Supervise, shell
 from tests.support.visiting import execute, inside, said, visiting
 
@@ -125,26 +126,17 @@ def test_a_run_that_another_supervisor_launched_can_be_entered(
     before = {name: said(running, name, "/bin/sh", "-c", TELL) for name in ("one", "plain")}
     assert running.process
     left = {name: running.processes(name) for name in before}
-    daemon = [int(pid) for pid in children(running) if b"supervisor.daemon" in words(pid)]
-    for pid in (running.process.pid, *daemon):
+    unprivileged = daemon(running)
+    for pid in (running.process.pid, unprivileged):
         os.kill(pid, signal.SIGKILL)
     running.process.wait()
     running.start()
     assert {name: running.of(name)["run"] for name in before} == {"one": 1, "plain": 1}
     assert {name: said(running, name, "/bin/sh", "-c", TELL) for name in before} == before
     running.done("stop", *before)
-    for pid in set().union(*left.values(), daemon):
+    for pid in {unprivileged}.union(*left.values()):
         with contextlib.suppress(ChildProcessError):  # a child of one of the others
             os.waitpid(pid, 0)
-
-
-def children(running: Running) -> list[str]:
-    pid = running.info()["pid"]
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-def words(pid: str) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 # ── what goes in and comes out ─────────────────────────────────────────────────────────

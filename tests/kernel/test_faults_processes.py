@@ -28,6 +28,10 @@ def in_order(running: Running, name: str) -> None:
     assert lines == [str(number + 1) for number in range(len(lines))]
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 # ── of a container ─────────────────────────────────────────────────────────────────────
 
 
@@ -114,9 +118,9 @@ def test_with_its_init_all_of_a_container_ends(supervise: Supervise) -> None:
     script = "i=0; while [ $i -lt 100 ]; do i=$((i + 1)); setsid -f sleep 100000; done; echo there; sleep 100000 & wait"
     running = supervise({"one": shell(script)})
     running.line("one", "there")
+    running.until(lambda: len(running.processes("one")) == 103, "init, shell, and all that sleep")
     pids = running.processes("one")
-    assert len(pids) == 103
-    os.kill(min(pids), signal.SIGKILL)
+    os.kill(parent(running.of("one")["pid"]), signal.SIGKILL)
     ended = running.state("one", "exited", "failed", "backoff")
     assert ended["exit"]["signal"] == signal.SIGKILL
     assert not [pid for pid in pids if not gone(pid)]

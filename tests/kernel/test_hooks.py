@@ -74,7 +74,7 @@ def test_the_same_event_runs_its_hook_once_in_its_window(supervise: Supervise, f
     on = {"backoff": script(f"echo x >>{folder}/times"), "window": "1h"}
     running = supervise({"web": shell("exit 1", restart={"policy": "always", "backoff": QUICK}, on=on)})
     running.until(lambda: len(running.events("container.backoff", "web")) >= 5, "five failures")
-    written(running, folder / "times")
+    running.event("hook.ran", "web")
     assert len(running.events("hook.ran", "web")) == 1
     assert (folder / "times").read_text() == "x\n"
 
@@ -92,9 +92,9 @@ def test_hooks_of_one_container_run_one_at_a_time(supervise: Supervise, folder: 
 def test_a_hook_that_hangs_is_killed_with_all_it_started(supervise: Supervise, folder: Path) -> None:
     hook = script(f"sleep 100000 & echo $! $$ >{folder}/new; mv {folder}/new {folder}/pids; echo stuck; wait")
     running = supervise({"web": shell("exit 1", restart={"policy": "always", "backoff": {**QUICK, "initial": "5s"}},
-                                      on={"backoff": hook, "timeout": "500ms"})})  # fmt: skip
+                                      on={"backoff": hook, "timeout": "3s"})})  # fmt: skip
     failed = running.event("hook.failed", "web")
-    assert "longer than 0.5 s" in failed["error"]
+    assert "longer than 3 s" in failed["error"]
     assert failed["said"] == "stuck\n"
     pids = (folder / "pids").read_text().split()
     running.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "gone")

@@ -38,6 +38,7 @@ def test_a_container_is_signalled_entered_and_started_again(scarce: Running) -> 
     scarce.line("one", "told")
     assert scarce.done("exec", "one", "--", "/bin/echo", "inside") == "inside\n"
     scarce.done("restart", "one")
+    scarce.until(lambda: scarce.lines("one").count("ready") == 2, "ready again")
     scarce.done("stop", "one")
     assert scarce.of("one")["exit"]["code"] == 5
     assert scarce.of("two")["cpu"]["usage_usec"] > 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.killing import kill_daemon
 from tests.support.running import Running, Supervise, shell
 
 pytestmark = pytest.mark.kernel
@@ -59,7 +60,7 @@ def test_closed_segments_are_compressed_while_daemons_are_killed(
         {"one": shell(COUNTING.format(count=COUNT))}, settings=logs(segment="64KiB", compress=word)
     )
     for _ in range(3):
-        running.kill_daemon()
+        kill_daemon(running)
     running.until(lambda: all_is_there(running, "one"), "all of it")
     running.until(lambda: settled(running, "one", suffix), "compressed")
     assert lines(running, "one") == [str(n) for n in range(COUNT)]

@@ -243,7 +243,8 @@ def test_containers_outlive_it_and_are_known_again(supervise: Supervise) -> None
 def test_no_line_is_lost_or_doubled_when_it_is_killed(supervise: Supervise) -> None:
     # It writes until it is told to end, so that it is at work whenever the daemon is killed.
     script = "trap 'exit 0' TERM; i=0; while :; do i=$((i + 1)); echo $i; done"
-    running = supervise({"writer": shell(script, stop={"timeout": "1h"})})
+    logs = {"segment": "1GiB"}  # one, however long it takes: closed ones would be compressed
+    running = supervise({"writer": shell(script, stop={"timeout": "1h"})}, settings={"logs": logs})
 
     def size() -> int:
         return sum(file.stat().st_size for file in (running.log_dir / "writer").glob("*.jsonl"))

@@ -2,6 +2,7 @@
 numbers, delays, exit statuses and lines, as if nothing had been; and whatever it was doing meanwhile is done.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -27,6 +28,15 @@ def known(running: Running) -> list[dict[str, object]]:
 def go(running: Running, name: str, file: str) -> None:
     """Let a container go on that waits for a line in a FIFO of its own."""
     Path(f"/proc/{running.of(name)['pid']}/root/tmp/{file}").write_text("go\n")
+
+
+def held(pid: int) -> set[str]:
+    """What its descriptors are; of one that has just begun, it may close some meanwhile."""
+    found = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(file))
+    return found
 
 
 def rewrite(running: Running, containers: dict[str, dict[str, object]]) -> None:
@@ -208,7 +218,7 @@ def test_a_holder_that_is_killed_is_followed_by_one_that_is_born_with_what_it_ho
     kill_both(running)  # as soon as they are there: nobody has had time to tell them anything
     outputs = {f"{running.runtime_dir}/containers/one/{name}" for name in ("stdout", "stderr")}
     for one in new:
-        assert outputs <= {os.readlink(file) for file in Path(f"/proc/{one}/fd").iterdir()}
+        assert outputs <= held(one)
     root.write_text("go\n")
     running.until(lambda: gone(pid), "its end")
     running.start()

@@ -223,15 +223,16 @@ class Played:
 
 
 def descriptors(pid: int) -> dict[str, str]:
-    """Of a helper that has its spare network namespace and is making none."""
-    folder = f"/proc/{pid}/fd"
+    """Of a helper that has its spare network namespace and is making none: while it makes one it has its own open."""
+    folder, own = f"/proc/{pid}/fd", os.readlink("/proc/self/ns/net")
 
     def held() -> dict[str, str]:
         found = {}
         for one in sorted(os.listdir(folder), key=int):
             with contextlib.suppress(FileNotFoundError):
                 found[one] = os.readlink(f"{folder}/{one}")
-        return found if any(one.startswith("net:") for one in found.values()) else {}
+        ready = any(one.startswith("net:") for one in found.values())
+        return found if ready and own not in found.values() else {}
 
     return until(held, "a network namespace is ready")
 

@@ -322,22 +322,6 @@ class Running:
         wanted = {key: value for key, value in wanted.items() if value is not None}
         return [one for one in self.records("supervisor") if same(wanted, one)]
 
-    def daemon(self) -> int | None:
-        """The PID of the unprivileged half, while there is one."""
-        helper = self.process.pid if self.process else self.info()["pid"]
-        for pid in Path(f"/proc/{helper}/task/{helper}/children").read_text().split():
-            with contextlib.suppress(OSError):
-                if b"supervisor.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return int(pid)
-        return None
-
-    def kill_daemon(self) -> None:
-        """SIGKILL for the unprivileged half; returns when its successor answers."""
-        old = self.until(self.daemon, "an unprivileged half")
-        os.kill(old, signal.SIGKILL)
-        self.until(lambda: not Path(f"/proc/{old}").exists(), "reaped")
-        self.until_answering()
-
     def report(self) -> str:
         """What a failed test is explained by."""
         records = [json.dumps(one) for one in self.events()] if (self.log_dir / "supervisor").exists() else []
