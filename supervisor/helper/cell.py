@@ -16,20 +16,19 @@ import socket
 import time
 
 from supervisor.errors import KernelError
-from supervisor.helper import accounts, midway, notes, policy, service
+from supervisor.helper import midway, notes, policy
+from supervisor.helper.birth import Birth
 from supervisor.helper.declaration import Declaration
 from supervisor.helper.launching import Plan
 from supervisor.helper.place import Place
 from supervisor.helper.protocol import IDS, Launch, Report
-from supervisor.helper.refusals import UNHEARD, Failure, failure_of, refusal
+from supervisor.helper.refusals import UNHEARD, Failure, refusal
 from supervisor.helper.runfiles import RunFiles
 from supervisor.kernel import cgroup, namespaces, process
 from supervisor.kernel.status import Status, waited
-from supervisor.kernel.zygote import TOLD
 
 _NEVER = float("-inf")
 _FRESH = 0.05  # seconds that what has been read back of a cgroup is relied upon
-_LONGEST = 8 * TOLD  # bytes of what a launch's process says
 
 
 class Cell:
@@ -39,11 +38,10 @@ class Cell:
         self.retired = self.orphaned = False  # not declared any more; and no daemon knows of it
         self.files = RunFiles(f"{place.containers}/{self.launch.name}", place.gid)
         self.phase, self.run = policy.IDLE, 0
-        self.report: socket.socket | None = None
+        self.birth: Birth | None = None  # during a launch
         self.failure: Failure | None = None
         self.init = self.service = 0
         self.service_pidfd = self.init_pidfd = self.events = self.userns = -1
-        self.program = -1  # the file of it, during a launch
         self.began = self.launch_ms = 0.0
         self.foreseen = _NEVER  # when every limit was last found in force
         self.status = Status()
@@ -117,9 +115,9 @@ class Cell:
         if self.launch.ids >= 0 and self.userns < 0:
             self.userns = namespaces.make_user(self.launch.ids, IDS)
         begun = self.place.ahead.take(self.plan)
-        self.program, self.report = begun.file, begun.ours
+        self.birth = Birth(self.plan, self.place.known, begun, self._introduced)
         try:
-            self._bear(begun.theirs)
+            self._bear(self.birth.program, begun.theirs)
         finally:
             begun.theirs.close()
         self.phase = policy.LAUNCHING
@@ -137,14 +135,14 @@ class Cell:
             self.foreseen = time.monotonic()
             self.place.ahead.make(self.plan)
 
-    def _bear(self, report: socket.socket) -> None:
+    def _bear(self, program: int, report: socket.socket) -> None:
         files, missing = self.files, self.files.open["exit"]
         network = self.place.spare.take() if "net" in self.launch.namespaces else -1
         folder = os.open(self.leaf.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         userns = self.userns if self.userns >= 0 else missing
         ready = network if network >= 0 else missing
         flags = namespaces.clone_flag(self.launch.namespaces)
-        along = (files.open["exit"], self.program, report.fileno(), userns, ready, *files.outputs, folder)
+        along = (files.open["exit"], program, report.fileno(), userns, ready, *files.outputs, folder)
         try:
             self.init = self.place.zygote.bear(flags, along)
             self.init_pidfd = os.pidfd_open(self.init)
@@ -160,49 +158,16 @@ class Cell:
         else:
             self.files.unbind_notify()
 
-    def read_report(self) -> bool:
-        """Take what the launch says; True once it has said all (exec succeeded, or it failed)."""
-        while self.report:
-            try:
-                data, extra, _, _ = self.report.recvmsg(_LONGEST, notes.ROOM)
-            except BlockingIOError:
-                return False
-            except ConnectionResetError:  # it has ended without hearing what we said
-                return True
-            if not data:
-                return True
-            try:
-                self._told(data, extra)
-            except KernelError as error:  # there is nobody whom it could become
-                self.failure = failure_of(error)
-            except OSError as error:  # nobody could signal it, or a helper that comes after not know of it
-                self.failure = failure_of(error, "note")
-            if self.failure:  # whoever else is of it may wait for a word of ours, and is ended
-                return True
-        return True
-
-    def _told(self, data: bytes, extra: list[tuple[int, int, bytes]]) -> None:
-        if data == service.SERVICE:
-            self.service, self.service_pidfd = notes.introduced(extra)
-            # Whoever comes after us knows of the run before anybody is told.
-            notes.write(self.files.folder, self.run, self.init, self.service, self.service_pidfd)
-            if self.launch.init:
-                self._say(service.HEARD)
-        elif files := accounts.asked(data, self.program):
-            os.pwrite(self.program, self.plan.answer(files), accounts.ANSWER_AT)
-            self.place.known.put(self.launch, files)
-            self._say(accounts.ANSWER)
-        else:
-            self.failure = self.plan.failure(data)
-
-    def _say(self, word: bytes) -> None:
-        assert self.report
-        with contextlib.suppress(ConnectionError):  # it has ended, which it tells by itself
-            self.report.send(word)
+    def _introduced(self, pid: int, pidfd: int) -> None:
+        """Whoever comes after us knows of the run before anybody is told. Raises OSError."""
+        self.service, self.service_pidfd = pid, pidfd
+        notes.write(self.files.folder, self.run, self.init, pid, pidfd)
 
     def launched(self) -> Report | None:
         """The launch has said all: the report of its success; on failure what is left of it is ended."""
-        self._close_report()
+        if self.birth:
+            self.failure = self.failure or self.birth.failure
+        self._delivered()
         if self.failure is None and self.service:
             self.launch_ms = (time.monotonic() - self.began) * 1000
             self.phase = policy.LIVE
@@ -219,11 +184,10 @@ class Cell:
             process.close(self.userns, self.service_pidfd)
             self.userns = self.service_pidfd = -1
 
-    def _close_report(self) -> None:
-        if self.report:
-            process.close(self.report.detach())
-        process.close(self.program)
-        self.report, self.program = None, -1
+    def _delivered(self) -> None:
+        if self.birth:
+            self.birth.close()
+        self.birth = None
         self.files.begun()
 
     def alive(self, *, adopted: bool = False) -> Report:
@@ -284,7 +248,7 @@ class Cell:
     def finish(self) -> Report:
         """Nothing of the run is left: let go of it and say how it went."""
         process.close(self.events, self.init_pidfd, self.service_pidfd)
-        self._close_report()
+        self._delivered()
         self.events = self.init_pidfd = self.service_pidfd = -1
         self.service, self.phase = 0, policy.IDLE
         if self.failure is not None:
@@ -351,5 +315,5 @@ class Cell:
         return True
 
 
-#: What a cell waits for, by phase: its report socket, or its cgroup being empty.
+#: What a cell waits for, while its cgroup is not empty.
 EVENTS = select.POLLPRI | select.POLLERR

@@ -72,8 +72,8 @@ class Runs:
             cell.end()  # something may have been born all the same
             sound = not (isinstance(error, KernelError) and error.call == "sigprocmask")
         else:
-            assert cell.report
-            self._await(cell, cell.report.fileno(), select.POLLIN)
+            assert cell.birth
+            self._await(cell, cell.birth.fileno(), select.POLLIN)
         if cell.init:
             self._inits[cell.init] = cell
         self._watch(cell)
@@ -90,9 +90,9 @@ class Runs:
         return True
 
     def _go_on(self, cell: Cell) -> None:
-        if cell.report:
-            descriptor = cell.report.fileno()
-            if not cell.read_report():
+        if cell.birth:
+            descriptor = cell.birth.fileno()
+            if not cell.birth.listen():
                 return
             self._forget(descriptor)
             started = cell.launched()
