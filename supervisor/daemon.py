@@ -30,7 +30,7 @@ from supervisor.errors import HelperError
 from supervisor.kernel import descriptors, libc, process
 from supervisor.launcher import watchdog
 from supervisor.launcher.account import drop_to
-from supervisor.launcher.client import Link, Report
+from supervisor.launcher.client import Link, Report, objection
 from supervisor.logs.archive import Archive
 from supervisor.logs.capture import Capture
 from supervisor.logs.journal import Journal, open_journal
@@ -42,10 +42,11 @@ from supervisor.ship import carriers
 from supervisor.ship.folders import Folders
 from supervisor.ship.sinks import Sinks
 from supervisor.supervise import cron, redeclare
+from supervisor.supervise.declared import DECLARED, Declared
 from supervisor.supervise.farewell import farewell
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.hooks import Hooks
-from supervisor.supervise.ledger import Ledger
+from supervisor.supervise.ledger import Ledger, get, put
 from supervisor.supervise.ports import Ended, Message
 from supervisor.supervise.reload import Reload
 
@@ -137,7 +138,7 @@ class _Daemon:
         self.told = trio.Event()
         self.stop = trio.Event()
         self.closing = trio.Event()
-        self.adopted = 0
+        self.adopted: dict[str, int] = {}  # what lived before this half did, and which run it is
 
     async def run(self) -> None:
         scarce = descriptors.scarce(len(self.specs), descriptors.limit())
@@ -158,7 +159,7 @@ class _Daemon:
         )  # fmt: skip
         self.fleet.groups.escalate = lambda _why: self.stop.set()
         self.reload = Reload(
-            self.configuration, self.fleet, self.link, self.journal,
+            Declared(self.configuration, self._keep), self.fleet, self.link, self.journal,
             decode=lambda data: msgspec.json.decode(data, type=Configuration), take_up=self._take_up,
         )  # fmt: skip
         self.capture.recover()
@@ -174,6 +175,7 @@ class _Daemon:
             nursery.start_soon(self.link.run, self._heard)
             await self.told.wait()
             self._record_start()
+            self._take_over()
             await nursery.start(self._serve)
             if not self.stop.is_set():
                 await self.fleet.boot()
@@ -191,9 +193,26 @@ class _Daemon:
             containers=len(self.specs), runtime_dir=self.configuration.settings.runtime_dir,
         )  # fmt: skip
         if self.adopted:
-            self.journal.record("info", "supervisor.adopted", containers=self.adopted)
+            self.journal.record("info", "supervisor.adopted", containers=len(self.adopted))
         for note in self.configuration.notes:
             self.journal.record("warning", "supervisor.note", text=note)
+
+    def _take_over(self) -> None:
+        kept = None
+        try:
+            kept = get(self.opened.ledger, DECLARED)
+        except OSError as error:
+            self._trouble("reading what was declared", error)
+        self.reload.take_over(kept, self.adopted)
+
+    def _keep(self, declared: bytes) -> None:
+        try:
+            put(self.opened.ledger, DECLARED, declared)
+        except OSError as error:
+            self._trouble("keeping what is declared", error)
+
+    def _trouble(self, doing: str, error: OSError) -> None:
+        self.journal.record("error", "supervisor.trouble", doing=doing, error=str(error))
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         settings = self.configuration.settings
@@ -287,7 +306,7 @@ class _Daemon:
                 "warning", "launcher.denied", report.name or None, report.run or None, why=report.path
             )
         elif report.what in ("read", "unread", "limits"):
-            pass  # the link knows who waits for it
+            self._read(report)
         elif report.what == "removed":
             if report.errno:
                 self.journal.record(
@@ -301,7 +320,8 @@ class _Daemon:
                 operator=operator._asdict(), command=report.path,
             )  # fmt: skip
         else:
-            self.adopted += report.adopted
+            if report.adopted:
+                self.adopted[report.name] = report.run
             self.stale += [report.name] if report.stale else []
             message = messages.of(report)
             if isinstance(message, Ended) and message.name not in self.fleet.keepers:
@@ -310,6 +330,13 @@ class _Daemon:
                 )
             else:
                 self.fleet.deliver(message)
+
+    def _read(self, report: Report) -> None:
+        """The link knows who waits for it; but nobody does for limits of what is taken over."""
+        if report.what == "limits" and not self.told.is_set():
+            self.journal.record(
+                "error", "container.limits_failed", report.name, report.run, error=objection(report)
+            )
 
     def _asked(self, what: str) -> None:
         if what == "stop":

@@ -47,6 +47,9 @@ class Cell:
         self.status = Status()
         self.killed = True  # whether its cgroup.kill may have been used; see cgroup.fork_into
         self.probing: dict[str, int] = {}  # kind → who probes it
+        self.unenforced: Report | None = (
+            None  # of a run that was taken over: why its limits are not those declared
+        )
         self.last: Report | None = None  # repeated to a daemon that comes after the one it was told
 
     @property
@@ -76,9 +79,10 @@ class Cell:
         if not new.same_launch(old):
             self.next = new
             return None
+        again, self.unenforced = self.unenforced is not None, None
         self.next, self.declaration = None, new
         same = (new.limits, str(new.unplaced)) == (old.limits, str(old.unplaced))
-        return None if same or self.phase == policy.ENDING else new.put_in_force(self.run)
+        return None if (same and not again) or self.phase == policy.ENDING else new.put_in_force(self.run)
 
     @property
     def removed(self) -> bool:
@@ -250,7 +254,7 @@ class Cell:
         process.close(self.events, self.init_pidfd, self.service_pidfd)
         self._delivered()
         self.events = self.init_pidfd = self.service_pidfd = -1
-        self.service, self.phase = 0, policy.IDLE
+        self.service, self.phase, self.unenforced = 0, policy.IDLE, None
         if self.failure is not None:
             notes.remove(self.files.folder)
             self.last = refusal(self.launch.name, self.run, self.failure)
@@ -311,6 +315,9 @@ class Cell:
         self.init, self.service = note.init, note.service
         if self.init_pidfd < 0:
             self.vanished()
+        else:
+            limits = self.declaration.put_all_in_force(self.run)
+            self.unenforced = limits if limits.path else None
         self._spare()
         return True
 

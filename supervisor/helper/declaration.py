@@ -25,6 +25,15 @@ class Declaration(NamedTuple):
         )
         return mine == theirs and self.plan.filters == other.plan.filters
 
+    def put_all_in_force(self, run: int) -> Report:
+        """As put_in_force, on a run that was declared we do not know how: what is left out now may have been limited then."""
+        try:
+            limits = cgroup.succeed(cgroup.settable(self.leaf), self.limits)
+        except OSError as error:
+            path = str(error.filename)
+            return Report("limits", self.launch.name, run, errno=error.errno or 0, path=path)
+        return self._replace(limits=limits).put_in_force(run)
+
     def put_in_force(self, run: int) -> Report:
         """Its limits, on a run that lives; the report says so, or why one of them is not."""
         report = Report("limits", self.launch.name, run)

@@ -107,14 +107,17 @@ class Table:
         return found
 
     def known(self) -> list[tuple[Report, int]]:
-        """What a daemon that has just come is to hear, each with PID 1's pidfd or -1: what lives, and how the last run
-        of what does not ended. Of retired ones only that: it was never told of them, but what they said is to be read.
+        """What a daemon that has just come is to hear, each with PID 1's pidfd or -1: what lives and which of its limits
+        are not in force, and how the last run of what does not ended. Of retired ones only that: it was never told of
+        them, but what they said is to be read.
         """
         found = []
         for cell in self.cells.values():
             if cell.phase == policy.LIVE:
                 if not cell.retired:
                     found.append((cell.alive(adopted=True), cell.init_pidfd))
+                    if cell.unenforced:
+                        found.append((cell.unenforced, -1))
             elif cell.last:
                 found.append((cell.last, -1))
         return found

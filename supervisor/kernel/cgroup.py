@@ -171,6 +171,13 @@ def succeed(old: Limits, new: Limits) -> Limits:
     return gone + new
 
 
+def settable(leaf: Leaf) -> Limits:
+    """Each file of a limit that the leaf has, as in a new cgroup. Raises OSError."""
+    folders = (("", leaf.unified), *leaf.v1.items())
+    found = ((hierarchy, name) for hierarchy, folder in folders for name in os.listdir(folder))
+    return tuple((hierarchy, name, DEFAULTS[name]) for hierarchy, name in found if name in DEFAULTS)
+
+
 def put_in_force(leaf: Leaf, limits: Limits) -> None:
     """Write each limit (hierarchy, file, value) and read it back; one that the kernel changed or ignored
     raises KernelError(ERANGE).

@@ -198,7 +198,7 @@ class Link:
             content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
             os.close(descriptor)
         if report.what == "limits":
-            self._read.limits[report.name] = _objection(report)
+            self._read.limits[report.name] = objection(report)
             return
         if report.what == "read":
             self._read = self._read._replace(spec=content)
@@ -263,7 +263,7 @@ def _populated(folder: str) -> bool:
         return error.errno not in (errno.ENOENT, errno.ENODEV)
 
 
-def _objection(report: Report) -> str:
+def objection(report: Report) -> str:
     if not report.errno and not report.path:
         return ""
     why = hint("cgroup", report.errno, report.path, report.hint)

@@ -42,29 +42,13 @@ class Ledger:
         """`saved_at`: the time that its ages count from, without one now. Raises OSError when the folder cannot be written."""
         then = self._wall() if saved_at is None else saved_at
         envelope = {"saved_at": then, "logs": self.logs, "content": content}
-        data = msgspec.json.encode(envelope)
-        aside = f".{name}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(aside, flags, 0o600, dir_fd=self._folder)
-        try:
-            while data:
-                data = data[os.write(fd, data) :]
-        finally:
-            os.close(fd)
-        os.rename(aside, f"{name}{SUFFIX}", src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        put(self._folder, f"{name}{SUFFIX}", msgspec.json.encode(envelope))
 
     def load(self, name: str) -> Entry | None:
         """None if there is none; ValueError or OSError, saying why, if it is of no use."""
-        try:
-            fd = os.open(
-                f"{name}{SUFFIX}",
-                os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
-                dir_fd=self._folder,
-            )
-        except FileNotFoundError:
+        data = get(self._folder, f"{name}{SUFFIX}", LARGEST + 1)
+        if data is None:
             return None
-        with open(fd, "rb") as file:
-            data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise ValueError(f"larger than {LARGEST} bytes")
         try:
@@ -88,3 +72,27 @@ class Ledger:
             os.unlink(f"{name}{SUFFIX}", dir_fd=self._folder)
         except FileNotFoundError:
             return
+
+
+def get(folder: int, name: str, most: int = -1) -> bytes | None:
+    """All of that file, or so many bytes; None if there is none. Raises OSError."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    with open(fd, "rb") as file:
+        return file.read(most)
+
+
+def put(folder: int, name: str, data: bytes) -> None:
+    """In place of the file of that name, whole. Raises OSError."""
+    aside = f".{name}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(aside, flags, 0o600, dir_fd=folder)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(fd, left) :]
+    finally:
+        os.close(fd)
+    os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)

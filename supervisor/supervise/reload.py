@@ -16,11 +16,13 @@ from typing import Any
 
 import trio
 
+from supervisor.core.machine import LIVE
 from supervisor.core.operator import Operator
 from supervisor.core.plan import Change, Plan, apply, diff
 from supervisor.core.spec import Configuration
 from supervisor.errors import ConfigError, HelperError, RequestError
 from supervisor.supervise import redeclare
+from supervisor.supervise.declared import Declared
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.ports import Files, Journal
 
@@ -40,7 +42,7 @@ class Reload:
 
     def __init__(
         self,
-        configuration: Configuration,
+        declared: Declared,
         fleet: Fleet,
         files: Files,
         journal: Journal,
@@ -48,10 +50,19 @@ class Reload:
         decode: Callable[[bytes], Configuration],
         take_up: Callable[[Configuration], None],
     ) -> None:
-        self._running = configuration
+        self._declared = declared
         self._fleet, self._files, self._journal = fleet, files, journal
         self._decode, self._take_up = decode, take_up
         self._asks, self._receive = trio.open_memory_channel[_Ask](math.inf)
+
+    def take_over(self, kept: bytes | None, runs: Mapping[str, int]) -> None:
+        """Tell what has changed of `runs` that another supervisor left; see Declared. Their limits are the helper's affair,
+        and a restart is for a reload to do: whoever takes over ends nothing that is still declared.
+        """
+        plan = self._declared.take_over(kept, runs)
+        for how, changes in (("at its next run", plan.restarted), ("in place", plan.changed)):
+            for change in changes:
+                self._tell(change.name, how, change)
 
     # ── asked ──────────────────────────────────────────────────────────────────────────
 
@@ -100,16 +111,21 @@ class Reload:
         except HelperError as error:
             raise self._refused(ask, RequestError("failed", str(error))) from None
         new = self._decode(found.spec)
-        plan = diff(self._running, new)
+        running = self._declared.as_it_runs(self._live)
+        plan = diff(running, new)
         if not ask.apply:
             return describe(plan)
-        self._running = apply(plan, self._running)
+        self._declared.declare(apply(plan, running))
         failed = {name: why for name, why in found.limits.items() if why}
         self._record_limits(new, found.limits)
         failed |= await self._carry_out(plan, new)
         answer = describe(plan) | {"failed": failed}
         self._journal.record("error" if failed else "info", "supervisor.reloaded", **answer)
         return answer
+
+    def _live(self, name: str) -> int:
+        machine = self._fleet.keepers[name].machine
+        return machine.run if machine.state in LIVE else 0
 
     def _refused(self, ask: _Ask, error: RequestError) -> RequestError:
         if ask.apply:
@@ -131,7 +147,9 @@ class Reload:
         for how, changes in (("restarted", plan.restarted), ("in place", plan.changed)):
             for change in changes:
                 self._tell(change.name, how, change)
-                redeclare.change(fleet, change.container)
+        for container in new.containers:  # also one that runs as earlier files said, which say the same again
+            if container.name in fleet.keepers and fleet.keepers[container.name].spec != container:
+                redeclare.change(fleet, container)
         for name in plan.removed:
             self._tell(name, "removed")
         # Nobody that stays relies on it, though it may belong to a service that others rely on.

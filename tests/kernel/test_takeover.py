@@ -104,6 +104,39 @@ def test_what_is_not_in_the_files_any_more_is_ended_and_leaves_nothing(supervise
     assert not [one for one in running.cgroups() if one.name == "goes"]
 
 
+def test_limits_that_changed_in_the_files_are_in_force_and_what_needs_a_restart_is_told_of(
+    supervise: Supervise,
+) -> None:
+    running = supervise(
+        {"limited": shell(FOREVER, cgroup={"cpu.max": "10%", "cpu.weight": 50}), "changed": shell(FOREVER)}
+    )
+    folder = running.controller("limited", "cpu")
+    before = {name: running.of(name)["pid"] for name in running.names}
+    kill_both(running)
+    rewrite(
+        running,
+        {"limited": shell(FOREVER, cgroup={"cpu.max": "50%"}), "changed": shell(FOREVER, env={"A": "1"})},
+    )
+    for _ in range(2):  # it is known to one after the other
+        running.start()
+        assert {name: running.of(name)["pid"] for name in running.names} == before
+        assert limits(folder) in (["50000 100000", "100"], ["50000", "1024"])
+        running.event("container.reconfigured", "changed", how="at its next run", keys=["env.A"])
+        assert running.done("plan") == "restart  changed  env.A\n"
+        kill_both(running)
+    running.start()
+    running.done("reload")
+    assert running.of("limited")["pid"] == before["limited"]
+    assert running.state("changed", "running", run=2)["pid"] != before["changed"]
+    assert json.loads(running.done("plan", "--json"))["restarted"] == []
+
+
+def limits(folder: Path) -> list[str]:
+    """cpu.max and cpu.weight, or v1's words for them."""
+    names = ("cpu.max", "cpu.weight") if (folder / "cpu.max").exists() else ("cpu.cfs_quota_us", "cpu.shares")
+    return [(folder / name).read_text().strip() for name in names]
+
+
 def test_of_two_starts_at_once_one_takes_over_and_the_other_is_refused(supervise: Supervise) -> None:
     running = supervise({"one": shell(FOREVER)})
     before = running.of("one")["pid"]

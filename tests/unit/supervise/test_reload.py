@@ -11,6 +11,7 @@ import trio.testing
 from supervisor.core.operator import Operator
 from supervisor.core.spec import Configuration, Container, Depends, Group, Logs, Monitor, Settings
 from supervisor.errors import ConfigError, HelperError, Problem, RequestError
+from supervisor.supervise.declared import Declared
 from supervisor.supervise.fleet import Fleet
 from supervisor.supervise.reload import Reload
 
@@ -56,8 +57,9 @@ class Scene:
         self.host, self.fleet = host, fleet
         self.files = Files(host)
         self.taken: list[Configuration] = []
+        self.kept: list[bytes] = []
         self.reload = Reload(
-            Configuration(SETTINGS, running), fleet, self.files, host,
+            Declared(Configuration(SETTINGS, running), self.kept.append), fleet, self.files, host,
             decode=lambda _: self.files.now, take_up=self.taken.append,
         )  # fmt: skip
 
