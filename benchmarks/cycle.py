@@ -62,6 +62,9 @@ class Played:
     def attach(self, name: str, run: int) -> None: ...
     async def drain(self, name: str) -> None: ...
     def detach(self, name: str) -> None: ...
+    def last_run(self, _name: str) -> int:
+        return 0
+
     def waiting(self, _name: str) -> int:
         return 0
 

@@ -128,6 +128,11 @@ class Capture:
     def waiting(self, name: str) -> int:
         return sum(fifo.waiting() for fifo in self._fifos.get(name, ()) if fifo in self._paused)
 
+    def last_run(self, name: str) -> int:
+        """Of which anything is on record, or was. OSError."""
+        note = numbers.read(self._archive.log_dir, name)
+        return max(note.run if note else 0, numbers.last_run(self._archive.log_dir, name))
+
     def number(self, name: str, through: str) -> numbers.Note:
         """What comes next in each stream; `through` is the newest closed segment. OSError: cannot be said now."""
         self._intake.committer.settle()

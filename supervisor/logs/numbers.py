@@ -6,7 +6,7 @@ Laws:
   the newest. So of the closed segments only later ones are searched, and earlier ones may be dropped.
   It must say so before they are.
 * A record is recognised where a line starts, by all that precedes its number: data cannot pretend to be one.
-* A note that cannot be read is none. It need not outlive the machine: no run does.
+* A note that cannot be read is none. Numbers of a run are of use while it lives, as long as the machine at the most.
 """
 
 import errno

@@ -40,6 +40,7 @@ from supervisor.supervise.ask import Ask
 from supervisor.supervise.deeds import Deeds
 from supervisor.supervise.inbox import HEARD, Inbox, Item, Nudge
 from supervisor.supervise.latch import Latch
+from supervisor.supervise.ledger import Entry
 from supervisor.supervise.memory import Memory
 from supervisor.supervise.outside import Others, Ports
 from supervisor.supervise.ports import (
@@ -107,19 +108,25 @@ class Keeper:
         return self._deeds.cgroup
 
     def recall(self) -> None:
-        """Take up what an earlier supervisor knew."""
+        """Take up what an earlier supervisor knew. Where that is gone, as after a reboot, the runs are numbered on from those
+        on record: no two lines are called the same.
+        """
         try:
             entry = self._ports.ledger.load(self.name)
-            if entry is None:
+            if entry is not None:
+                self._take_up(entry)
                 return
-            unsaid.make_up(self.name, entry, self._ports)
-            then = self._ports.clock() - max(0.0, self._ports.wall() - entry.saved_at)
-            machine = restore(self.spec, entry.content.get("machine"), then)
         except (OSError, ValueError) as error:
             self._deeds.say("warning", "supervisor.ledger_ignored", error=str(error))
-            return
-        self.machine = machine
+        with self._deeds.guard("looking for its latest run"):
+            self.machine = self.machine._replace(run=self._ports.output.last_run(self.name))
+
+    def _take_up(self, entry: Entry) -> None:
+        unsaid.make_up(self.name, entry, self._ports)
+        then = self._ports.clock() - max(0.0, self._ports.wall() - entry.saved_at)
+        machine = restore(self.spec, entry.content.get("machine"), then)
         self.memory.take_up(entry.content.get("memory"))
+        self.machine = machine
 
     def redeclare(self, spec: Container) -> None:
         """Go by this from now on, also while it runs. No step is under way: a step waits for nothing."""

@@ -243,6 +243,9 @@ class Output(Protocol):
 
     def detach(self, name: str) -> None: ...
 
+    def last_run(self, name: str) -> int:
+        """The latest that is on record, 0 if none is. Raises OSError."""
+
     def waiting(self, name: str) -> int:
         """Bytes that wait in the pipes because they cannot be written now; 0 when all is well."""
 

@@ -5,6 +5,7 @@ numbers, delays, exit statuses and lines, as if nothing had been; and whatever i
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -135,6 +136,22 @@ def limits(folder: Path) -> list[str]:
     """cpu.max and cpu.weight, or v1's words for them."""
     names = ("cpu.max", "cpu.weight") if (folder / "cpu.max").exists() else ("cpu.cfs_quota_us", "cpu.shares")
     return [(folder / name).read_text().strip() for name in names]
+
+
+def test_after_a_reboot_runs_are_numbered_on_from_those_on_record(supervise: Supervise) -> None:
+    running = supervise({"one": shell("echo said"), "quiet": shell("true")})
+    for run in (1, 2, 3):
+        assert running.state("one", "exited")["run"] == run
+        running.stop()
+        shutil.rmtree(running.runtime_dir)  # it is on a tmpfs
+        running.start()
+    running.state("one", "exited")
+    assert [(record["run"], record["seq"]) for record in running.logs("one")] == [
+        (1, 1),
+        (2, 1),
+        (3, 1),
+        (4, 1),
+    ]
 
 
 def test_of_two_starts_at_once_one_takes_over_and_the_other_is_refused(supervise: Supervise) -> None:

@@ -47,6 +47,7 @@ class Host:
         self.since = 0.0
         self.awaited: list[tuple[str, int, trio.Event]] = []
         self.ledger = Ledger(folder, self.wall)
+        self.last_runs: dict[str, int] = {}  # on record, by container
         self.dies_at: tuple[int, bool] | None = (
             None  # so many records; at the next: whether it is written still
         )
@@ -172,6 +173,9 @@ class FakeOutput:
 
     def detach(self, name: str) -> None:
         self.host.note("output.detach", name)
+
+    def last_run(self, name: str) -> int:
+        return self.host.last_runs.get(name, 0)
 
     def waiting(self, name: str) -> int:
         return 7

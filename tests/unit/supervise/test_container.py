@@ -300,6 +300,16 @@ def test_a_launch_that_was_lost_with_the_supervisor_is_asked_for_again(stage: "S
     stage.play(second)
 
 
+def test_without_a_ledger_runs_are_numbered_on_from_those_on_record(stage: "Stage") -> None:
+    async def main(host: "Host", fleet: Fleet) -> None:
+        await fleet.boot()
+        await fleet.settled()
+        assert host.did("launch") == ["launch web 8"]
+
+    stage.host.last_runs["web"] = 7
+    stage.play(main)
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"saved_at": 1, "content": {"machine": {"version": 99}}}'])
 def test_a_corrupt_ledger_is_recorded_and_the_helper_believed(stage: "Stage", damage: bytes) -> None:
     async def main(host: "Host", fleet: Fleet) -> None:
