@@ -224,20 +224,22 @@ class Keeper:
             self._step(timer)
 
     def _asked(self, ask: Ask) -> None:
-        if ask.event == StartAsked("boot"):
+        boot = ask.event == StartAsked("boot")
+        if boot:
             self._boot()
             if self.spec.schedule is not None:
+                self.booted = True
                 self.settled.close()
                 ask.answered.set()
                 return
         self._asks.append(ask)
         if ask.event is not None:
             self._step(ask.event, ask.by)
+        self.booted |= boot  # what it was before is no answer to that
         self._judge()
 
     def _boot(self) -> None:
         """The helper has told what it knows: a run that it did not name is nowhere."""
-        self.booted = True
         if self.machine.state in LIVE and not self._heard:
             self._step(Vanished(self.machine.run))
         elif self.machine.state in RESTING and self.machine.run:

@@ -48,6 +48,35 @@ def test_a_container_waits_until_what_it_is_after_is_ready(stage: "Stage", make:
     stage.play(main, make("web", depends=AFTER), make("db", ready=PROBED))
 
 
+@pytest.mark.parametrize("before", ["stopped", "failed"])
+def test_what_a_container_was_before_does_not_say_that_it_has_been_started(
+    stage: "Stage", make: "Make", before: str
+) -> None:
+    async def first(host: "Host", fleet: Fleet) -> None:
+        if before == "failed":
+            host.launches["web"] = "fail"
+        await fleet.boot()
+        await calm()
+        fleet.deliver(BecameReady("db", 1))
+        await fleet.settled()
+        assert states(fleet)["web"] == ("failed" if before == "failed" else "running")
+        await fleet.shutdown()
+
+    async def second(host: "Host", fleet: Fleet) -> None:
+        host.launches.clear()
+        await fleet.boot()
+        await calm()
+        assert states(fleet) == {"web": "waiting", "db": "running"}
+        assert not fleet.keepers["web"].settled.is_closed()
+        fleet.deliver(BecameReady("db", fleet.keepers["db"].machine.run))
+        assert await fleet.settled() == []
+        assert states(fleet)["web"] == "running"
+
+    web, db = make("web", depends=AFTER, policy="never"), make("db", ready=PROBED)
+    stage.play(first, web, db)
+    stage.play(second, web, db)
+
+
 def test_a_crash_of_what_is_required_takes_it_down_and_brings_it_back(stage: "Stage", make: "Make") -> None:
     async def main(host: "Host", fleet: Fleet) -> None:
         await fleet.boot()
