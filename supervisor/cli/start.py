@@ -12,19 +12,20 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 import supervisor
 from supervisor.api.address import reachable
 from supervisor.cli import declare, folders, runstate
-from supervisor.core.spec import Configuration
+from supervisor.core.spec import Configuration, Settings
 from supervisor.launcher.declaration import Instance, Origin, encode
 from supervisor.launcher.declaration import declare as declaration
 from supervisor.launcher.seccomp import compile_filters
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS", "NOTIFY_SOCKET", "WATCHDOG_USEC")
 _TRAVERSED = 0o711
-_LINGER, _GLANCE = 10.0, 0.02  # seconds
+_LINGER, _MOMENT, _GLANCE = 10.0, 1.0, 0.02  # seconds
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -44,9 +45,9 @@ def start(path: str, detach: bool, runtime_dir: str | None) -> int:
         )
     try:
         os.makedirs(settings.runtime_dir, _TRAVERSED, exist_ok=True)
-        lock = _lock(settings.runtime_dir)
-        if lock is None:
-            return _refuse(f"one is already running in {settings.runtime_dir}; see `supervisor status`", 1)
+        locks = _lock(settings)
+        if isinstance(locks, str):
+            return _refuse(locks, 1)
         if runstate.take(settings.runtime_dir, origin):
             print(
                 f"note: {settings.runtime_dir} was left before the last boot, and is begun anew",
@@ -62,8 +63,8 @@ def start(path: str, detach: bool, runtime_dir: str | None) -> int:
     for note in configuration.notes:
         print(f"note: {note}", file=sys.stderr)
     if detach:
-        return _detached(configuration, account, origin, lock)
-    return _become_helper(configuration, account, origin, lock, -1)
+        return _detached(configuration, account, origin, locks)
+    return _become_helper(configuration, account, origin, locks, -1)
 
 
 def _refuse(text: str, code: int) -> int:
@@ -87,18 +88,32 @@ def _account(name: str) -> _Account | None:
     return _Account(entry.pw_uid, entry.pw_gid)
 
 
-def _lock(runtime_dir: str) -> int | None:
-    """Held by the helper for life, and freed by the kernel whatever ends it; None: another has it.
+def _lock(settings: Settings) -> tuple[int, ...] | str:
+    """Held by the helper for life, and freed by the kernel whatever ends it; or which of them another has.
 
-    A child that a helper was forking as it was killed has it for a moment longer: that is waited for.
+    A child that a helper was forking as it was killed has them for a moment longer: that is waited for. Two who keep
+    their logs in one folder would close and drop each other's segments.
     """
-    lock = os.open(f"{runtime_dir}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    until = time.monotonic() + _LINGER
+    runtime_dir, logs = settings.runtime_dir, settings.logs.dir
+    own = _hold(f"{runtime_dir}/lock", _LINGER, lambda: _has_helper(runtime_dir))
+    if own is None:
+        return f"one is already running in {runtime_dir}; see `supervisor status`"
+    os.makedirs(logs, exist_ok=True)
+    folder = _hold(f"{logs}/.lock", _MOMENT, lambda: False)
+    if folder is None:
+        return f"another supervisor keeps its logs in {logs}; set logs.dir in [supervisor]"
+    return own, folder
+
+
+def _hold(path: str, patience: float, in_vain: Callable[[], bool]) -> int | None:
+    """flock(2). None: another has it and, as `in_vain` says or after `patience` seconds, keeps it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    until = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if _has_helper(runtime_dir) or time.monotonic() > until:
+            if in_vain() or time.monotonic() > until:
                 os.close(lock)
                 return None
             time.sleep(_GLANCE)
@@ -123,7 +138,7 @@ def _has_helper(runtime_dir: str) -> bool:
 
 
 def _become_helper(
-    configuration: Configuration, account: _Account, origin: Origin, lock: int, ready: int
+    configuration: Configuration, account: _Account, origin: Origin, locks: tuple[int, ...], ready: int
 ) -> NoReturn:
     instance = Instance(
         uid=account.uid,
@@ -132,17 +147,18 @@ def _become_helper(
         origin=origin,
         spec=declare.specification(configuration),
         ready=ready,
-        lock=lock,
+        locks=locks,
     )
     declared = encode(declaration(configuration, compile_filters(configuration), instance))
-    os.set_inheritable(lock, True)
+    for lock in locks:
+        os.set_inheritable(lock, True)
     program = os.path.join(os.path.dirname(os.path.abspath(supervisor.__file__)), "helper", "__main__.py")
     arguments = [sys.executable, "-I", "-S", program, str(declare.memory("declared", declared))]
     sys.stdout.flush()
     os.execve(sys.executable, arguments, {name: os.environ[name] for name in _KEPT if name in os.environ})
 
 
-def _detached(configuration: Configuration, account: _Account, origin: Origin, lock: int) -> int:
+def _detached(configuration: Configuration, account: _Account, origin: Origin, locks: tuple[int, ...]) -> int:
     """Start in a session of its own; wait for the word that everything has been started."""
     read, write = os.pipe()
     pid = os.fork()
@@ -153,7 +169,7 @@ def _detached(configuration: Configuration, account: _Account, origin: Origin, l
         os.dup2(null, 0)
         os.dup2(null, 1)
         os.set_inheritable(write, True)
-        _become_helper(configuration, account, origin, lock, write)
+        _become_helper(configuration, account, origin, locks, write)
     os.close(write)
     with os.fdopen(read, "rb") as ready:
         word = ready.read()

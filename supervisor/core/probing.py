@@ -13,6 +13,8 @@ from supervisor.core.machine import Machine, Moment
 from supervisor.core.starting import Step
 
 _NOT_YET = "not ready yet: "
+#: Of a run whose first probe was not over in time, by its type.
+_UNANSWERED = {"exec": "the command had not ended", "http": "no answer", "tcp": "no connection"}
 
 
 def doubt(machine: Machine, event: Unready, _at: Moment) -> Step:
@@ -22,8 +24,9 @@ def doubt(machine: Machine, event: Unready, _at: Moment) -> Step:
 
 def expire(machine: Machine, _event: TimerFired, at: Moment) -> Step:
     assert machine.readiness is not None  # or no timer would run
-    why = f": {machine.reason.removeprefix(_NOT_YET)}" if machine.reason else ""
-    return fail(machine, "readiness", f"not ready in time ({machine.readiness.timeout:g} s){why}", at)
+    why = machine.reason.removeprefix(_NOT_YET) or _UNANSWERED.get(machine.readiness.type, "")
+    text = f"not ready in time ({machine.readiness.timeout:g} s)"
+    return fail(machine, "readiness", f"{text}: {why}" if why else text, at)
 
 
 def probe(machine: Machine, event: Probed, at: Moment) -> Step:

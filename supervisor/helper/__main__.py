@@ -25,7 +25,7 @@ def main() -> int:
     with os.fdopen(descriptor, "rb") as file:
         file.seek(0)
         declared = decode_declared(file.read())
-    for inherited in (declared.spec, declared.ready, declared.lock):
+    for inherited in (declared.spec, declared.ready, *declared.locks):
         if inherited >= 0:
             os.set_inheritable(inherited, False)
     os.umask(0o022)

@@ -250,7 +250,7 @@ class Declared(NamedTuple):
     """What root hands the helper at start: folders, the daemon's account, and the table of containers.
 
     `python` runs the daemon; descriptors: `spec` (what the daemon supervises, as JSON), `ready`
-    (closed by the first daemon once all is started; -1 none), `lock` (held until the helper ends).
+    (closed by the first daemon once all is started; -1 none), `locks` (held until the helper ends).
     `filters` are seccomp programs, what the kernel loads in hexadecimal, each entry loaded in its order;
     `origin` is where the files can be read again; `subtree` is the name of the instance's cgroup.
     """
@@ -261,7 +261,7 @@ class Declared(NamedTuple):
     python: str
     spec: int
     ready: int
-    lock: int
+    locks: tuple[int, ...]
     containers: tuple[Launch, ...]
     filters: tuple[tuple[str, ...], ...] = ()
     origin: Origin = Origin("", "", 0o022, "", "")

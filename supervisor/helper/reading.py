@@ -86,7 +86,7 @@ class Reading:
 
     def _instance(self, declared: Declared) -> Declared:
         """What must stay as it is: all but the containers, and descriptors, which are each process's own."""
-        return declared._replace(containers=(), filters=(), spec=-1, ready=-1, lock=-1)
+        return declared._replace(containers=(), filters=(), spec=-1, ready=-1, locks=())
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -124,7 +124,8 @@ class Reading:
         if not self.rootless and (objection := rights.lacking(declared.containers, kept)):
             return Answer(text=objection)
         spec = os.dup(sent[1])
-        return Answer(declared._replace(spec=spec, ready=self.declared.ready, lock=self.declared.lock), spec)
+        mine = self.declared
+        return Answer(declared._replace(spec=spec, ready=mine.ready, locks=mine.locks), spec)
 
     def close(self) -> None:
         """End it, whatever it is doing; its descriptor must be out of every poll."""

@@ -30,7 +30,7 @@ Filters = Mapping[str, tuple[bytes, ...]]
 
 class Instance(NamedTuple):
     """What stays for as long as the helper lives: the daemon's account, its interpreter `python`, where the
-    files are; `spec`, `ready` and `lock` are inherited descriptors.
+    files are; `spec`, `ready` and `locks` are inherited descriptors.
     """
 
     uid: int
@@ -39,7 +39,7 @@ class Instance(NamedTuple):
     origin: Origin
     spec: int = -1
     ready: int = -1
-    lock: int = -1
+    locks: tuple[int, ...] = ()
 
 
 class Again(NamedTuple):
@@ -79,7 +79,7 @@ def declare(
         python=instance.python,
         spec=instance.spec,
         ready=instance.ready,
-        lock=instance.lock,
+        locks=instance.locks,
         containers=_launches(configuration, filters, distinct, held or {}),
         filters=tuple(tuple(one.hex() for one in programs) for programs in distinct),
         origin=instance.origin,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from supervisor.core.events import RestartAsked, StartAsked, StopAsked
-from supervisor.core.machine import LIVE
+from supervisor.core.machine import LIVE, Machine
 from supervisor.core.spec import Container
 from supervisor.errors import RequestError
 from supervisor.supervise.ask import Ask, answer, anything, decided, rests
@@ -40,6 +40,11 @@ def change(fleet: Fleet, spec: Container) -> None:
     fleet.change(fleet.keepers[spec.name], spec)
 
 
+def rests_as_it_should(machine: Machine) -> bool:
+    """Somebody stopped it, or it has ended as it should: whoever declares it anew does not start it."""
+    return machine.state in {"stopped", "exited"} or (machine.state, machine.wanted) == ("stopping", "stop")
+
+
 async def renew(fleet: Fleet, name: str, run: int | None = None) -> None:
     """Restart a container as it is declared now, unless somebody stopped it or it has ended as it should.
 
@@ -48,7 +53,7 @@ async def renew(fleet: Fleet, name: str, run: int | None = None) -> None:
     fleet.refuse_changes()
     keeper = fleet.keepers[name]
     machine = keeper.machine
-    if machine.state in {"stopped", "exited"} or (machine.state, machine.wanted) == ("stopping", "stop"):
+    if rests_as_it_should(machine):
         return
     if machine.state == "waiting" or (run is not None and machine.run != run):
         await answer(keeper, Ask(None, decided))

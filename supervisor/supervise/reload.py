@@ -11,6 +11,7 @@ Laws:
 
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -114,18 +115,28 @@ class Reload:
         running = self._declared.as_it_runs(self._live)
         plan = diff(running, new)
         if not ask.apply:
-            return describe(plan)
+            return self._described(plan)
         self._declared.declare(apply(plan, running))
         failed = {name: why for name, why in found.limits.items() if why}
         self._record_limits(new, found.limits)
+        answer = self._described(plan)
         failed |= await self._carry_out(plan, new)
-        answer = describe(plan) | {"failed": failed}
+        answer |= {"failed": failed}
         self._journal.record("error" if failed else "info", "supervisor.reloaded", **answer)
         return answer
 
     def _live(self, name: str) -> int:
         machine = self._fleet.keepers[name].machine
         return machine.run if machine.state in LIVE else 0
+
+    def _rests(self, name: str) -> bool:
+        return redeclare.rests_as_it_should(self._fleet.keepers[name].machine)
+
+    def _described(self, plan: Plan) -> Answer:
+        """What rests is changed without a restart."""
+        rest = tuple(one for one in plan.restarted if self._rests(one.name))
+        restarted = tuple(one for one in plan.restarted if one not in rest)
+        return describe(replace(plan, restarted=restarted, changed=(*plan.changed, *rest)))
 
     def _refused(self, ask: _Ask, error: RequestError) -> RequestError:
         if ask.apply:
@@ -144,9 +155,10 @@ class Reload:
         """What could not be done, by container."""
         fleet, order = self._fleet, [one.name for one in new.containers]
         runs = {one.name: fleet.keepers[one.name].machine.run for one in plan.restarted}
-        for how, changes in (("restarted", plan.restarted), ("in place", plan.changed)):
-            for change in changes:
-                self._tell(change.name, how, change)
+        for change in plan.restarted:
+            self._tell(change.name, "at its next run" if self._rests(change.name) else "restarted", change)
+        for change in plan.changed:
+            self._tell(change.name, "in place", change)
         for container in new.containers:  # also one that runs as earlier files said, which say the same again
             if container.name in fleet.keepers and fleet.keepers[container.name].spec != container:
                 redeclare.change(fleet, container)

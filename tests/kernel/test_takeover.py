@@ -138,6 +138,18 @@ def limits(folder: Path) -> list[str]:
     return [(folder / name).read_text().strip() for name in names]
 
 
+def test_who_would_keep_its_logs_where_another_does_is_refused(supervise: Supervise) -> None:
+    running = supervise({"one": shell(FOREVER)})
+    other = supervise.prepare({"one": shell(FOREVER)}, settings={"logs": {"dir": running.log_dir}})
+    done = other.call("start", f"{other.configs}/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"supervisor: another supervisor keeps its logs in {running.log_dir}; set logs.dir in [supervisor]\n"
+    )
+    running.stop()
+    other.start()
+
+
 def test_after_a_reboot_runs_are_numbered_on_from_those_on_record(supervise: Supervise) -> None:
     running = supervise({"one": shell("echo said"), "quiet": shell("true")})
     for run in (1, 2, 3):

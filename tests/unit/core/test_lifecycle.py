@@ -272,6 +272,21 @@ def test_a_launch_that_was_lost_is_asked_for_again_only_when_nothing_stands_in_t
     assert acts(feed(machine, Dependencies(()))[1]) == [Launch(1)]
 
 
+@pytest.mark.parametrize(
+    ("readiness", "why"),
+    [
+        (Ready("tcp", "127.0.0.1:1", timeout=3.0), ": no connection"),
+        (Ready("http", "http://127.0.0.1:1/", timeout=3.0), ": no answer"),
+        (Ready("exec", ("true",), timeout=3.0), ": the command had not ended"),
+        (Ready("log", "READY", timeout=3.0), ""),
+    ],
+)
+def test_a_readiness_probe_that_was_never_over_is_what_was_missing(readiness: Ready, why: str) -> None:
+    machine = running(Machine(readiness=readiness))
+    _, effects = feed(machine, TimerFired(machine.timer))
+    assert fields(effects, "container.stopping")["why"] == f"not ready in time (3 s){why}"
+
+
 def test_what_is_not_ready_yet_says_why_and_is_ended_with_the_last_reason() -> None:
     waiting = running(Machine(readiness=Ready("tcp", "127.0.0.1:1", timeout=3.0)))
     machine, effects = feed(waiting, Unready(1, "answered 503"), Unready(1, "refused"))

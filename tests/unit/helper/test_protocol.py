@@ -138,7 +138,7 @@ def test_what_root_declares_arrives_as_it_was() -> None:
         ("mount", "pid"), (Bind("/srv", "/srv", ("ro",)),), ("CHOWN",), True, (("nofile", 64, 128),), (("pids.max", "7"),),
         ("/dev/fuse",), 524288, "/var/lib/x", 0, (("boottime", -5),),
     )  # fmt: skip
-    declared = Declared("/run/x", 65534, 65534, "/usr/bin/python3", 5, -1, 6, (launch,), (("AAAA",),))
+    declared = Declared("/run/x", 65534, 65534, "/usr/bin/python3", 5, -1, (6, 7), (launch,), (("AAAA",),))
     assert protocol.decode_declared(protocol.encode_declared(declared)) == declared
 
 

@@ -56,7 +56,7 @@ def read(tmp_path: Path) -> Iterator[Read]:
 
     def run(body: str, declared: Declared | None = None, *, late: bool = False) -> Answer:
         program = tmp_path / "python"
-        mine = Declared(str(tmp_path), 1, 1, str(program), spec, -1, -1, (), (), Origin("c", "/", 18, "", ""))
+        mine = Declared(str(tmp_path), 1, 1, str(program), spec, -1, (), (), (), Origin("c", "/", 18, "", ""))
         root = str(Path(__file__).resolve().parents[3])
         told = encode_declared((declared or mine)._replace(spec=-1, containers=(LAUNCH,)))
         program.write_text(PROGRAM.format(here=sys.executable, root=root, body=body, declared=told))
@@ -116,7 +116,7 @@ def test_what_another_version_or_nobody_of_ours_could_have_said_is_not_taken(rea
 
 
 def test_another_instance_is_not_taken(read: Read) -> None:
-    other = Declared("/run/other", 0, 0, "/bin/python", -1, -1, -1, ())
+    other = Declared("/run/other", 0, 0, "/bin/python", -1, -1, (), ())
     word = 'socket.send_fds(helper, [f"declared {__version__}".encode()], [memory("d", declared), memory("s", b"")])'
     assert read(word, other).declared is None
 

@@ -141,7 +141,9 @@ def test_what_somebody_stopped_or_what_has_ended_is_left_at_rest(
             scene.host.end("job", code=code)
             await trio.testing.wait_all_tasks_blocked()
         scene.write(make("job", "on-failure", workdir="/other"))
-        await scene.reload.reload()
+        answer = await scene.reload.reload()
+        assert (answer["restarted"], answer["changed"]) == ([], [{"name": "job", "keys": ["workdir"]}])
+        assert scene.host.of("container.reconfigured")[0]["how"] == "at its next run"
         assert scene.host.did("launch") == ["launch job 1"]
         await scene.fleet.start("job")
         assert scene.states() == {"job": "running"}
