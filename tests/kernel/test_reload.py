@@ -153,7 +153,7 @@ def test_a_container_that_somebody_stopped_stays_stopped_and_starts_as_it_is_dec
     running.line("one", "first")
     running.done("stop", "one")
     write(running, one=service("echo second; exec sleep 100000"))
-    assert reload(running)["restarted"] == [{"name": "one", "keys": ["command"]}]
+    assert reload(running)["changed"] == [{"name": "one", "keys": ["command"]}]
     assert running.of("one")["state"] == "stopped"
     running.done("start", "one")
     running.line("one", "second")
