@@ -69,10 +69,8 @@ def _told(name: str, wanted: int | None, entry: Entry | None, logs: int, folder:
             )
         state, reason, at = _state(past[-1]), past[-1].decision, time.time()
         note = f"no supervisor is running: this is from the records in {folder}"
-    shown = past if wanted is None else past[max(0, len(past) - wanted) :]
-    told = explained(
-        name, {"state": state, "reason": reason or None}, shown, None, wall=at, cpus=os.cpu_count() or 1
-    )
+    now = {"state": state, "reason": reason or None}
+    told = explained(name, now, past, None, wall=at, cpus=os.cpu_count() or 1, newest=wanted)
     if state in LIVE:
         told["summary"] = f"{name} was {state} when the supervisor went; what became of it is not on record"
     for run in told["runs"]:
