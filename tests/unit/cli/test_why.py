@@ -1,6 +1,7 @@
 """Holds: `why` reads well, shows nothing a terminal obeys, and knows what the records tell where no ledger is left."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from supervisor.cli.why import lines
 from supervisor.cli.whyoffline import from_records
 from supervisor.core import explain
 from supervisor.core.readings import Reading
+from supervisor.logs.damage import nobody
 from supervisor.logs.stamp import instant, stamp
 from supervisor.supervise.why import why
 
@@ -85,7 +87,7 @@ def test_without_a_supervisor_the_summary_is_made_of_all_runs_too(tmp_path: Path
     (tmp_path / "supervisor" / "current.jsonl").write_text(
         "".join(json.dumps({**each, "ts": stamp()}) + "\n" for each in restarted(4)[:-2])
     )
-    told = whyoffline.why(None, "web", 1, str(tmp_path), None)
+    told = whyoffline.why(None, "web", 1, str(tmp_path), None, tell=nobody)
     assert told["summary"].startswith("web restarted 4 times in the last 10 minutes")
     assert [run["run"] for run in told["runs"]] == [4]
 
@@ -98,3 +100,18 @@ def test_people_read_what_matters_first() -> None:
     assert "run 1: stopped by an operator (uid 1000, pid 9)" in shown
     assert "  used     1.5 s of CPU" in shown
     assert shown[-1] == "    ! bad \\x1b[2J"
+
+
+def test_without_a_supervisor_damaged_records_are_named_and_the_others_tell_the_history(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "supervisor"
+    folder.mkdir()
+    (folder / "2026-11-24T02-00-00.000000Z.jsonl.zst").write_bytes(b"rubbish" * 99)
+    (folder / "current.jsonl").write_text(
+        "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in LIFE)
+    )
+    code, out, err = run("why", "web", "--dir", str(tmp_path))
+    assert (code, out.splitlines()[0]) == (1, "web was stopped (uid 1000, pid 9)")
+    assert err.startswith(f"supervisor: {folder}/2026-11-24T02-00-00.000000Z.jsonl.zst is damaged: ")
+    assert len(err.splitlines()) == 1
