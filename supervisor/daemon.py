@@ -123,7 +123,9 @@ class _Daemon:
             settle=self.capture.recover, number=self.capture.number, die_with=process.die_with,
             unwritten=lambda: self.journal.waits,
         )  # fmt: skip
-        self.records = reading.LogFolder(opened.logs, self.specs.keys, self.archive.subscribe)
+        self.records = reading.LogFolder(
+            opened.logs, self.specs.keys, self.archive.subscribe, self._unreadable
+        )
         logs = Folders(opened.logs, lambda: self.specs, self.archive.subscribe)
         self.sinks = Sinks(dict(settings.ship), logs, self.journal.record, self._report, carriers.make)
         self.link: Link
@@ -293,6 +295,12 @@ class _Daemon:
 
     def _why(self, name: str) -> dict[str, Any]:
         return handlers.told(self.fleet, self.records, name, RUNS_TOLD)
+
+    def _unreadable(self, file: str, wrong: str) -> None:
+        name = file.partition("/")[0]
+        self.journal.record(
+            "error", "logs.unreadable", None if name == SUPERVISOR else name, file=file, error=wrong
+        )
 
     # ── what the helper says ───────────────────────────────────────────────────────────
 

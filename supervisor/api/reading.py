@@ -16,6 +16,7 @@ import supervisor.logs.judge  # noqa: F401  # nothing can be imported once the a
 from supervisor.errors import RequestError
 from supervisor.logs import query
 from supervisor.logs.cursor import Cursor
+from supervisor.logs.damage import Damages, nobody
 from supervisor.logs.lastwords import last_words
 from supervisor.logs.stamp import instant
 from supervisor.logs.wanted import EVERYTHING, Wanted
@@ -30,20 +31,31 @@ LAST_LINES = 20
 class LogFolder:
     """`log_dir` is a descriptor, `names` says which containers there are.
 
-    `subscribe` gives an event that is set at the next record of anyone (`logs.Archive.subscribe`).
+    `subscribe` gives an event that is set at the next record of anyone (`logs.Archive.subscribe`). `unreadable` hears
+    once of each file, NAME/FILE, that cannot be read completely, and what is wrong with it: an answer has no place to say so.
     """
 
     def __init__(
-        self, log_dir: int, names: Callable[[], Iterable[str]], subscribe: Callable[[], trio.Event]
+        self,
+        log_dir: int,
+        names: Callable[[], Iterable[str]],
+        subscribe: Callable[[], trio.Event],
+        unreadable: Callable[[str, str], None] = nobody,
     ) -> None:
         self.log_dir = log_dir
         self.names = names
         self.subscribe = subscribe
+        self._damages = Damages(unreadable)
 
     def last_words(self, name: str, run: int, ended_at: str | None) -> list[dict[str, Any]]:
         """As `ports.Records` has it."""
         return last_words(
-            self.log_dir, name, run, None if ended_at is None else instant(ended_at), LAST_LINES
+            self.log_dir,
+            name,
+            run,
+            None if ended_at is None else instant(ended_at),
+            LAST_LINES,
+            damages=self._damages,
         )
 
     async def read(
@@ -65,8 +77,8 @@ class LogFolder:
         chosen = tuple(names or known) if output else ()
         about = frozenset(names) if events and output and names else None
         asked = query.sources(chosen, wanted, own=events or not output, about=about)
-        cursors = [Cursor(self.log_dir, source.name) for source in asked] if last is not None else None
-        history = query.History(self.log_dir, asked, BUDGET)
+        cursors = None if last is None else [self._end(source.name) for source in asked]
+        history = query.History(self.log_dir, asked, BUDGET, self._damages)
         for chunk in _chunks(self._past(history, asked, last, cursors, reverse=reverse)):
             if chunk:
                 yield chunk
@@ -76,6 +88,9 @@ class LogFolder:
             async with aclosing(self._follow(follower)) as chunks:
                 async for fresh in chunks:
                     yield fresh
+
+    def _end(self, name: str) -> Cursor:
+        return Cursor(self.log_dir, name, damages=self._damages)
 
     def _past(
         self,
@@ -87,10 +102,11 @@ class LogFolder:
         reverse: bool,
     ) -> Iterator[list[bytes]]:
         if last is not None:
-            for records in query.tail(self.log_dir, asked, last, cursors or (), CHUNK):
+            for records in query.tail(self.log_dir, asked, last, cursors or (), CHUNK, damages=self._damages):
                 yield records[::-1] if reverse else records
         else:
-            yield from query.newest_first(self.log_dir, asked, BUDGET) if reverse else history
+            newest_first = query.newest_first(self.log_dir, asked, BUDGET, self._damages)
+            yield from newest_first if reverse else history
 
     async def _follow(self, follower: query.Follower) -> AsyncGenerator[bytes]:
         while True:

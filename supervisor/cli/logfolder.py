@@ -1,11 +1,11 @@
 """Records straight from a log folder, whether a supervisor runs or not.
 
 Laws: reading costs the supervisor nothing. A follower goes on over every restart, of containers and of the supervisor,
-and sees what begins to log meanwhile, if it follows everything.
+and sees what begins to log meanwhile, if it follows everything. A damaged file takes no other with it.
 """
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,19 +13,26 @@ from supervisor.cli.asked import Asked
 from supervisor.errors import RequestError
 from supervisor.logs import query
 from supervisor.logs.cursor import Cursor
+from supervisor.logs.damage import Damages, nobody
 
 if TYPE_CHECKING:
     from supervisor.cli.watching import Watching
 
 
-def read(folder: str, asked: Asked) -> Generator[list[bytes]]:
-    """Records without newline, list by list as they come. RequestError for a name that has no log."""
+def read(folder: str, asked: Asked, tell: Callable[[str, str], None] = nobody) -> Generator[list[bytes]]:
+    """Records without newline, list by list as they come. RequestError for a name that has no log.
+
+    `tell` is given each file that cannot be read completely, and what is wrong with it.
+    """
     log_dir = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         found = _sources(log_dir, folder, asked)
         _make_room(len(found))
-        batches = _follow(log_dir, folder, asked, found) if asked.follow else _past(log_dir, asked, found)
-        yield from filter(None, batches)
+        damages = Damages(lambda file, wrong: tell(f"{folder}/{file}", wrong))
+        if asked.follow:
+            yield from filter(None, _follow(log_dir, folder, asked, found, damages))
+        else:
+            yield from filter(None, _past(log_dir, asked, found, damages))
     finally:
         os.close(log_dir)
 
@@ -48,32 +55,38 @@ def chosen(log_dir: int, folder: str, names: Sequence[str]) -> list[str]:
     return picked if names else there
 
 
-def _past(log_dir: int, asked: Asked, found: Sequence[query.Source]) -> Iterator[list[bytes]]:
+def _past(
+    log_dir: int, asked: Asked, found: Sequence[query.Source], damages: Damages
+) -> Iterator[list[bytes]]:
     if asked.last is not None:
-        for records in query.tail(log_dir, found, asked.last):
+        for records in query.tail(log_dir, found, asked.last, damages=damages):
             yield records[::-1] if asked.reverse else records
+    elif asked.reverse:
+        yield from query.newest_first(log_dir, found, damages=damages)
     else:
-        yield from query.newest_first(log_dir, found) if asked.reverse else query.History(log_dir, found)
+        yield from query.History(log_dir, found, damages=damages)
 
 
-def _follow(log_dir: int, folder: str, asked: Asked, found: Sequence[query.Source]) -> Iterator[list[bytes]]:
+def _follow(
+    log_dir: int, folder: str, asked: Asked, found: Sequence[query.Source], damages: Damages
+) -> Iterator[list[bytes]]:
     from supervisor.cli.watching import Watching  # noqa: PLC0415  # ctypes, for who follows
 
     with Watching(folder) as watching:
         for source in found:
             watching.add(source.name)
         if asked.last is None:
-            history = query.History(log_dir, found)
+            history = query.History(log_dir, found, damages=damages)
             yield from history
             cursors = history.cursors()
         else:
-            cursors = [Cursor(log_dir, source.name) for source in found]
-            yield from query.tail(log_dir, found, asked.last, cursors)
+            cursors = [Cursor(log_dir, source.name, damages=damages) for source in found]
+            yield from query.tail(log_dir, found, asked.last, cursors, damages=damages)
         follower = query.Follower(cursors, found)
         changed: set[str] | None = None
         while True:
             if changed is None and asked.output and not asked.names:
-                _look_for_new(log_dir, asked, follower, watching)
+                _look_for_new(log_dir, asked, follower, watching, damages)
             records, came = follower.read(changed)
             if records:
                 yield records
@@ -81,11 +94,14 @@ def _follow(log_dir: int, folder: str, asked: Asked, found: Sequence[query.Sourc
                 changed = watching.wait()
 
 
-def _look_for_new(log_dir: int, asked: Asked, follower: query.Follower, watching: "Watching") -> None:
+def _look_for_new(
+    log_dir: int, asked: Asked, follower: query.Follower, watching: "Watching", damages: Damages
+) -> None:
     """Containers that have begun to log since."""
     for name in set(query.folders(log_dir)) - set(follower.names()):
         watching.add(name)
-        follower.add(Cursor(log_dir, name, start=True), query.sources([name], asked.wanted)[0].sieve)
+        cursor = Cursor(log_dir, name, start=True, damages=damages)
+        follower.add(cursor, query.sources([name], asked.wanted)[0].sieve)
 
 
 def _make_room(count: int) -> None:

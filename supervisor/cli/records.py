@@ -14,6 +14,7 @@ from supervisor.cli.arguments import UsageError
 from supervisor.cli.asked import Asked
 from supervisor.cli.lines import Lines
 from supervisor.cli.render import wants_colour
+from supervisor.cli.unread import Unread
 from supervisor.errors import RequestError
 from supervisor.logs.stamp import clock
 from supervisor.logs.wanted import wanted
@@ -29,8 +30,9 @@ def run(arguments: Namespace, where: str | None) -> int:
     if getattr(arguments, "sql", None) is not None:
         return _sql(arguments, where)
     asked = _asked(arguments)
-    show(_records(arguments, where, asked), arguments, at_once=asked.follow)
-    return 0
+    unread = Unread()
+    show(_records(arguments, where, asked, unread), arguments, at_once=asked.follow)
+    return unread.code()
 
 
 def _asked(arguments: Namespace) -> Asked:
@@ -63,7 +65,7 @@ def _asked(arguments: Namespace) -> Asked:
     )
 
 
-def _records(arguments: Namespace, where: str | None, asked: Asked) -> Iterator[list[bytes]]:
+def _records(arguments: Namespace, where: str | None, asked: Asked, unread: Unread) -> Iterator[list[bytes]]:
     folder = arguments.dir or _log_folder(where)
     if folder is None:
         from supervisor.cli import asking  # noqa: PLC0415  # one of the two is enough
@@ -71,7 +73,7 @@ def _records(arguments: Namespace, where: str | None, asked: Asked) -> Iterator[
         return asking.read(where, asked)
     from supervisor.cli import logfolder  # noqa: PLC0415
 
-    return logfolder.read(folder, asked)
+    return logfolder.read(folder, asked, unread.tell)
 
 
 def _sql(arguments: Namespace, where: str | None) -> int:
@@ -85,10 +87,11 @@ def _sql(arguments: Namespace, where: str | None) -> int:
     folder = arguments.dir or _log_folder(where)
     if folder is None:
         raise RequestError("forbidden", "--sql reads the files of the logs, and you may not: run it as root")
-    answer = sql.ask(folder, arguments.names, arguments.sql)
+    unread = Unread()
+    answer = sql.ask(folder, arguments.names, arguments.sql, unread.tell)
     for line in rows.objects(answer) if arguments.json else rows.table(answer):
         print(line)
-    return 0
+    return unread.code()
 
 
 def _log_folder(where: str | None) -> str | None:

@@ -5,19 +5,23 @@
 
 `ts` is in UTC; `data` and `record` are JSON. Laws: each record once: what is read are the files that were there at the
 beginning, by descriptor, whatever is closed, compressed or dropped meanwhile. A statement can read nothing else of the machine and
-write nothing: DuckDB is locked before it sees it. A line that is no record is left out.
+write nothing: DuckDB is locked before it sees it. A line that is no record is left out, and so is what of a damaged file
+cannot be read.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from supervisor.cli.logfolder import chosen
 from supervisor.errors import SupervisorError
 from supervisor.logs import walk
-from supervisor.logs.segment import SUFFIX, Segment
+from supervisor.logs.damage import Damages, nobody
+from supervisor.logs.frames import FRAME
+from supervisor.logs.segment import SUFFIX, Salvaged, Segment
 from supervisor.logs.segments import SUPERVISOR
 
 if TYPE_CHECKING:
@@ -34,16 +38,20 @@ _LARGEST = 64 << 20
 
 
 def ask(
-    folder: str, names: Sequence[str], statement: str
+    folder: str, names: Sequence[str], statement: str, tell: Callable[[str, str], None] = nobody
 ) -> Iterator[tuple[list[tuple[str, str]], list[tuple[Any, ...]]]]:
-    """The last answer: (name, type) of its columns, with up to ROWS rows at a time; SupervisorError says what is wrong."""
+    """The last answer: (name, type) of its columns, with up to ROWS rows at a time; SupervisorError says what is wrong.
+
+    `tell` is given each file that cannot be read completely, and what is wrong with it.
+    """
     duckdb = _duckdb()
     with ExitStack() as stack:
         log_dir = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, log_dir)
         aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="supervisor-sql-"))
-        output = _opened(stack, log_dir, chosen(log_dir, folder, names))
-        own = _opened(stack, log_dir, [SUPERVISOR])
+        damages = Damages(lambda file, wrong: tell(f"{folder}/{file}", wrong))
+        output = _opened(stack, log_dir, chosen(log_dir, folder, names), damages, aside)
+        own = _opened(stack, log_dir, [SUPERVISOR], damages, aside)
         base = stack.enter_context(duckdb.connect(config={"temp_directory": aside}))
         try:
             base.execute(f"CREATE VIEW logs AS {_logs(output)}")
@@ -71,13 +79,27 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split("\n\nLINE ")[0].split())
 
 
-def _opened(stack: ExitStack, log_dir: int, names: Iterable[str]) -> list[Segment]:
-    found = []
-    for name in names:
-        for segment in walk.newest_first(log_dir, name):
-            stack.callback(segment.close)
-            found.append(segment)
-    return found
+def _opened(
+    stack: ExitStack, log_dir: int, names: Iterable[str], damages: Damages, aside: str
+) -> list[Segment]:
+    """All of them looked through: DuckDB gives up at some damage, and takes the content of other for records."""
+    found = [(name, segment) for name in names for segment in walk.newest_first(log_dir, name, damages)]
+    with ThreadPoolExecutor() as pool:  # decompressing lets go of the interpreter
+        looked = list(pool.map(lambda each: damages.looked_through(log_dir, *each), found))
+    opened = [_plain(segment, aside) if isinstance(segment, Salvaged) else segment for segment in looked]
+    for segment in opened:
+        stack.callback(segment.close)
+    return opened
+
+
+def _plain(segment: Salvaged, aside: str) -> Segment:
+    """What can be read of a damaged one, in a file without a name."""
+    fd = os.open(aside, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    with closing(segment), open(fd, "wb", closefd=False) as file:
+        at = 0
+        while content := segment.pread(FRAME, at):
+            at += file.write(content)
+    return Segment(fd, segment.stem + SUFFIX)
 
 
 def _lock(base: "DuckDBPyConnection", opened: Iterable[Segment]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from supervisor.api.call import QUICK, Call, container, query
 from supervisor.cli.lines import printed
 from supervisor.cli.render import paint, safe, size, wants_colour, word
+from supervisor.cli.unread import Unread
 from supervisor.errors import RequestError
 
 #: Runs shown to people who do not say how many.
@@ -22,31 +23,39 @@ _HEAD = frozenset({"at", "event", "times"})
 def run(arguments: Namespace, where: str | None) -> int:
     """Ask the supervisor; where none runs, read what it left behind."""
     wanted = arguments.runs if arguments.runs is not None or arguments.json else SHOWN
-    told = _offline(arguments, where, wanted, None) if arguments.dir else _asked(arguments, where, wanted)
+    unread = Unread()
+    if arguments.dir:
+        told = _offline(arguments, where, wanted, None, unread)
+    else:
+        told = _asked(arguments, where, wanted, unread)
     if arguments.json:
         print(json.dumps(told, indent=2))
-        return 0
+        return unread.code()
     print("\n".join(lines(told, colour=wants_colour(sys.stdout.isatty(), os.environ))))
-    return 0
+    return unread.code()
 
 
-def _asked(arguments: Namespace, where: str | None, wanted: int | None) -> dict[str, Any]:
+def _asked(arguments: Namespace, where: str | None, wanted: int | None, unread: Unread) -> dict[str, Any]:
     path = container(arguments.name, "why") + query([] if wanted is None else [("n", wanted)])
     try:
         told: dict[str, Any] = Call(where, "GET", path, timeout=QUICK).value()
     except RequestError as error:
         if error.code != "unavailable":
             raise
-        return _offline(arguments, where, wanted, error)
+        return _offline(arguments, where, wanted, error, unread)
     return told
 
 
 def _offline(
-    arguments: Namespace, where: str | None, wanted: int | None, refusal: RequestError | None
+    arguments: Namespace,
+    where: str | None,
+    wanted: int | None,
+    refusal: RequestError | None,
+    unread: Unread,
 ) -> dict[str, Any]:
     from supervisor.cli import whyoffline  # noqa: PLC0415  # no other command pays for it
 
-    return whyoffline.why(where, arguments.name, wanted, arguments.dir, refusal)
+    return whyoffline.why(where, arguments.name, wanted, arguments.dir, refusal, tell=unread.tell)
 
 
 def lines(told: Mapping[str, Any], *, colour: bool = False) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -15,9 +15,9 @@ from supervisor.core.history import Run, fold
 from supervisor.core.machine import LIVE
 from supervisor.core.operator import Operator
 from supervisor.errors import RequestError
-from supervisor.logs import segments
+from supervisor.logs import walk
+from supervisor.logs.damage import Damages
 from supervisor.logs.lastwords import last_words
-from supervisor.logs.segment import open_segment
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.stamp import instant
 from supervisor.supervise.ledger import Entry, Ledger
@@ -32,9 +32,18 @@ _HEAD = frozenset({"ts", "level", "event", "container", "run"})
 
 
 def why(
-    where: str | None, name: str, runs: int | None, log_dir: str | None, refusal: RequestError | None
+    where: str | None,
+    name: str,
+    runs: int | None,
+    log_dir: str | None,
+    refusal: RequestError | None,
+    *,
+    tell: Callable[[str, str], None],
 ) -> dict[str, Any]:
-    """As the API answers, with a `note` that says where it is from; `refusal` if nothing was left behind."""
+    """As the API answers, with a `note` that says where it is from; `refusal` if nothing was left behind.
+
+    `tell` is given each file of records that cannot be read completely, and what is wrong with it.
+    """
     if "/" in name or name.startswith("."):
         raise RequestError("not-found", f'no container is called "{name}"')
     runtime = where or default_runtime_dir()
@@ -47,13 +56,16 @@ def why(
     try:
         if entry is None and (logs < 0 or not has_log(logs, SUPERVISOR)):
             raise refusal or RequestError("not-found", f"{folder} is not a folder of logs")
-        return _told(name, runs, entry, logs, folder)
+        damages = Damages(lambda file, wrong: tell(f"{folder}/{file}", wrong))
+        return _told(name, runs, entry, logs, folder, damages=damages)
     finally:
         if logs >= 0:
             os.close(logs)
 
 
-def _told(name: str, wanted: int | None, entry: Entry | None, logs: int, folder: str) -> dict[str, Any]:
+def _told(
+    name: str, wanted: int | None, entry: Entry | None, logs: int, folder: str, *, damages: Damages
+) -> dict[str, Any]:
     if entry is not None:
         machine = entry.content.get("machine")
         kept = machine if isinstance(machine, dict) else {}
@@ -62,23 +74,23 @@ def _told(name: str, wanted: int | None, entry: Entry | None, logs: int, folder:
         state, reason, at = str(kept.get("state", "unknown")), str(kept.get("reason") or ""), entry.saved_at
         note = "no supervisor is running: this is what the last one knew"
     else:
-        past = from_records(_records(logs), name)
+        past = from_records(_records(logs, damages), name)
         if not past:
             raise RequestError(
                 "not-found", f'nothing is on record of a container called "{name}" in {folder}'
             )
         state, reason, at = _state(past[-1]), past[-1].decision, time.time()
         note = f"no supervisor is running: this is from the records in {folder}"
-    shown = past if wanted is None else past[max(0, len(past) - wanted) :]
-    told = explained(
-        name, {"state": state, "reason": reason or None}, shown, None, wall=at, cpus=os.cpu_count() or 1
-    )
+    now = {"state": state, "reason": reason or None}
+    told = explained(name, now, past, None, wall=at, cpus=os.cpu_count() or 1, newest=wanted)
     if state in LIVE:
         told["summary"] = f"{name} was {state} when the supervisor went; what became of it is not on record"
     for run in told["runs"]:
         ended = run["ended_at"]
         run["output"] = (
-            last_words(logs, name, run["run"], ended and instant(ended), LAST_LINES) if logs >= 0 else []
+            last_words(logs, name, run["run"], ended and instant(ended), LAST_LINES, damages=damages)
+            if logs >= 0
+            else []
         )
     return {**told, "offline": True, "note": f"{note} at {rfc3339(at)}" if entry else note}
 
@@ -96,16 +108,12 @@ def _entry(runtime: str, name: str) -> Entry | None:
         os.close(folder)
 
 
-def _records(logs: int) -> Iterator[dict[str, Any]]:
+def _records(logs: int, damages: Damages) -> Iterator[dict[str, Any]]:
     """The supervisor's own, oldest first, the newest MOST of them."""
 
     def backwards() -> Iterator[bytes]:
-        for entry in segments.entries_backwards(logs, SUPERVISOR):
-            if (segment := open_segment(logs, SUPERVISOR, entry)) is not None:
-                try:
-                    yield from segments.backwards(segment, segment.size())
-                finally:
-                    segment.close()
+        for block in walk.backwards(logs, SUPERVISOR, damages=damages):
+            yield from reversed(block.split(b"\n")[:-1])
 
     for raw in reversed(list(islice(backwards(), MOST))):
         with suppress(msgspec.MsgspecError, RecursionError):

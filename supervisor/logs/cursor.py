@@ -1,42 +1,45 @@
 """A place in one folder of records, from which what follows is read.
 
 Laws: nothing is skipped or read twice, over closing, compression and restarts of whoever writes; what was dropped before
-it was read is passed over. A place is a segment's mark and an offset, and holds no descriptor, so that
+it was read is passed over, and so is the rest of a damaged segment (`damages` hears of it). A place is a segment's mark and an offset, and holds no descriptor, so that
 thousands may be followed.
 """
 
 from typing import Self
 
 from supervisor.logs import segments
+from supervisor.logs.damage import Damages
 from supervisor.logs.segment import CURRENT, SUFFIX, Mark, Segment, open_segment
 
 
 class Cursor:
     """Starts at the end of what there is, or at the very beginning."""
 
-    def __init__(self, log_dir: int, name: str, *, start: bool = False) -> None:
+    def __init__(
+        self, log_dir: int, name: str, *, start: bool = False, damages: Damages | None = None
+    ) -> None:
         self.name = name
         self.mark: Mark | None = None  # None: nothing has been read, everything is ahead
         self.offset = 0
         self._log_dir = log_dir
+        self._damages = damages or Damages()
         if start:
             return
         for entry in segments.entries_backwards(log_dir, name):  # current.jsonl may be empty or not there
-            segment = open_segment(log_dir, name, entry)
-            if segment is None:
-                continue
-            try:
-                self.mark = segment.mark
-                self.offset = segments.whole_size(segment, segment.size())
-            finally:
-                segment.close()
+            with self._damages.passed_over(log_dir, name, entry) as segment:
+                if segment is None:
+                    continue
+                self.mark, self.offset = segment.mark, segment.size()
+                self.offset = segments.whole_size(segment, self.offset)
             if self.mark is not None:
                 break
 
     @classmethod
-    def at(cls, log_dir: int, name: str, mark: Mark | None, offset: int) -> Self:
+    def at(
+        cls, log_dir: int, name: str, mark: Mark | None, offset: int, damages: Damages | None = None
+    ) -> Self:
         """Where a walk came to."""
-        made = cls(log_dir, name, start=True)
+        made = cls(log_dir, name, start=True, damages=damages)
         made.mark, made.offset = mark, offset
         return made
 
@@ -55,10 +58,10 @@ class Cursor:
         """The segment has been closed, or none was begun: its rest, then those after it."""
         stems = segments.closed(self._log_dir, self.name)
         for entry in [*(stem + SUFFIX for stem in self._from_here(stems)), CURRENT]:
-            segment = open_segment(self._log_dir, self.name, entry)
-            if segment is None:
-                continue
-            try:
+            block = b""
+            with self._damages.passed_over(self._log_dir, self.name, entry) as segment:
+                if segment is None:
+                    continue
                 here = segment.mark
                 if entry == CURRENT and segments.closed(self._log_dir, self.name)[-1:] != stems[-1:]:
                     return self._read_on(limit)  # closed one more meanwhile
@@ -67,8 +70,6 @@ class Cursor:
                 if here != self.mark:
                     self.mark, self.offset = here, 0
                 block = self._advance(segment, limit)
-            finally:
-                segment.close()
             if block:
                 return block
         return b""
@@ -77,13 +78,9 @@ class Cursor:
         if self.mark is None:
             return stems
         for index in range(len(stems) - 1, -1, -1):
-            segment = open_segment(self._log_dir, self.name, stems[index] + SUFFIX)
-            if segment is None:
-                continue
-            here = segment.mark
-            segment.close()
-            if here == self.mark:
-                return stems[index:]
+            with self._damages.passed_over(self._log_dir, self.name, stems[index] + SUFFIX) as segment:
+                if segment is not None and segment.mark == self.mark:
+                    return stems[index:]
         return [stem for stem in stems if stem > self.mark.stem]  # it has been dropped
 
     def _advance(self, segment: Segment, limit: int) -> bytes:

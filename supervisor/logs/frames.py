@@ -5,7 +5,8 @@
 of its header (RFC 1952), so `zcat` reads it and the table is found by hopping from one to the next.
 
 Laws: a frame holds whole lines, about FRAME bytes of them, and is of use without the others. A
-file without our table (somebody compressed it by hand) is one frame. Damage is an OSError.
+file without our table (somebody compressed it by hand) is one frame. Damage is an OSError; who asks for what can
+be read nevertheless looks for frames where they lie (`salvage`), since a table may be what is damaged.
 """
 
 import errno
@@ -13,9 +14,10 @@ import gzip
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import zstandard
 
@@ -48,13 +50,18 @@ class Frame(NamedTuple):
 
 
 class Format(NamedTuple):
-    """`pack` makes a frame of a block, `close` what follows the last one."""
+    """`pack` makes a frame of a block, `close` what follows the last one.
+
+    A frame of ours begins with `magic`; a `reader` is a decompressobj for the one that it is given first.
+    """
 
     suffix: str
     pack: Callable[[bytes], bytes]
     close: Callable[[list[tuple[int, int]]], bytes]
     unpack: Callable[[bytes], bytes]
     lengths: Callable[[int], list[tuple[int, int]] | None]
+    magic: bytes
+    reader: Callable[[], Any]
 
 
 def pack(form: Format, blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -85,6 +92,70 @@ def unpack(form: Format, data: bytes, size: int | None = None) -> bytes:
     if size is not None and len(content) != size:
         raise OSError(errno.EIO, f"damaged segment: {len(content)} bytes instead of {size}")
     return content
+
+
+# ── damaged ────────────────────────────────────────────────────────────────────────────────
+
+
+#: What may be wrong besides what the libraries say.
+EMPTY = "it is empty"
+CUT_OFF = "it was cut off"
+
+
+class Salvage(NamedTuple):
+    """What can be read of a file, and what is `wrong` with the rest; "" if nothing is."""
+
+    frames: list[Frame]
+    wrong: str
+
+
+class _Piece(NamedTuple):
+    content: bytes
+    length: int
+    wrong: str
+
+
+def salvage(form: Format, fd: int) -> Salvage:
+    """Every frame that can be read, wherever it lies; of a file that was cut off, the beginning of its last frame too."""
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    cut_off = form.lengths(fd) is None
+    found: list[Frame] = []
+    at, start, wrong = 0, 0, "" if data else EMPTY
+    while 0 <= at < len(data):
+        piece = _first(form, memoryview(data)[at:])
+        after = at + piece.length
+        if piece.wrong:
+            wrong = wrong or piece.wrong
+            after = data.find(form.magic, at + 1)
+        if piece.content and (not piece.wrong or (cut_off and after < 0)):
+            found.append(Frame(at, piece.length, start, len(piece.content)))
+            start += len(piece.content)
+        at = after
+    return Salvage(found, wrong)
+
+
+def moved(offset: int, before: Sequence[Frame], after: Sequence[Frame]) -> int:
+    """Where that is once frames have been left out: what lies before it is the same, but for these."""
+    frame = before[bisect_right(before, offset, key=lambda each: each.start) - 1]
+    end = after[-1].start + after[-1].size if after else 0
+    same = next((each for each in after if each.at >= frame.at), Frame(-1, 0, end, 0))
+    return same.start + (min(offset - frame.start, same.size) if same.at == frame.at else 0)
+
+
+def salvaged(form: Format, data: bytes) -> bytes:
+    """The content of one of its frames, or of the beginning of one."""
+    return _first(form, data).content
+
+
+def _first(form: Format, data: bytes | memoryview) -> _Piece:
+    reader = form.reader()
+    try:
+        content = reader.decompress(data)
+    except (zstandard.ZstdError, zlib.error) as error:
+        return _Piece(b"", 0, str(error))
+    if not reader.eof:
+        return _Piece(content, len(data), CUT_OFF)
+    return _Piece(content, len(data) - len(reader.unused_data), "")
 
 
 # ── zstd ───────────────────────────────────────────────────────────────────────────────────
@@ -145,6 +216,22 @@ def _gzip_lengths(fd: int) -> list[tuple[int, int]] | None:
 
 
 FORMATS = (
-    Format(".jsonl.zst", _zstd_pack, _zstd_close, _zstd_unpack, _zstd_lengths),
-    Format(".jsonl.gz", _gzip_pack, lambda _: b"", gzip.decompress, _gzip_lengths),
+    Format(
+        ".jsonl.zst",
+        _zstd_pack,
+        _zstd_close,
+        _zstd_unpack,
+        _zstd_lengths,
+        zstandard.FRAME_HEADER,
+        lambda: zstandard.ZstdDecompressor().decompressobj(),
+    ),
+    Format(
+        ".jsonl.gz",
+        _gzip_pack,
+        lambda _: b"",
+        gzip.decompress,
+        _gzip_lengths,
+        _MAGIC,
+        lambda: zlib.decompressobj(16 + zlib.MAX_WBITS),
+    ),
 )

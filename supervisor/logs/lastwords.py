@@ -5,13 +5,14 @@ is found by halving, so it costs the same in a small log and in a large one; at 
 and no more than what LONGEST characters of each are read and given.
 """
 
+from contextlib import closing
+from itertools import chain
 from typing import Any
 
 import msgspec
 
-from supervisor.logs import segments
-from supervisor.logs.halving import first_at
-from supervisor.logs.segment import open_segment
+from supervisor.logs import walk
+from supervisor.logs.damage import Damages
 from supervisor.logs.stamp import stamp
 
 #: Records looked at in search of a run's: between two runs there are only the supervisor's own few.
@@ -35,30 +36,24 @@ class _Output(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Output)
 
 
-def last_words(log_dir: int, name: str, run: int, ended_at: float | None, n: int) -> list[dict[str, Any]]:
+def last_words(
+    log_dir: int, name: str, run: int, ended_at: float | None, n: int, *, damages: Damages | None = None
+) -> list[dict[str, Any]]:
     """At most `n` of {ts, stream, line | data | line_b64}; `ended_at` in seconds since the epoch, None: not yet.
 
-    `cut`: the line was longer and only its beginning is here. [] where there is no log (any more).
+    `cut`: the line was longer and only its beginning is here. [] where there is no log (any more). What cannot
+    be read is left out; `damages` hears of it.
     """
     until = None if ended_at is None else stamp(ended_at + SLACK)
     found: list[dict[str, Any]] = []
     looked = 0
-    for entry in segments.entries_backwards(log_dir, name):
-        segment = open_segment(log_dir, name, entry)
-        if segment is None:
-            continue
-        try:
-            end = segment.size()
-            if until is not None:
-                end = first_at(segment, until, end, after=True)
-            for raw in segments.backwards(segment, end):
-                record, looked = _read(raw), looked + 1
-                if record is not None and record.run == run:
-                    found.append(_shown(record))
-                if len(found) == n or looked >= MOST or (record is not None and record.run < run):
-                    return found[::-1]
-        finally:
-            segment.close()
+    with closing(walk.backwards(log_dir, name, until=until, most=walk.FIRST, damages=damages)) as blocks:
+        for raw in chain.from_iterable(reversed(block.split(b"\n")[:-1]) for block in blocks):
+            record, looked = _read(raw), looked + 1
+            if record is not None and record.run == run:
+                found.append(_shown(record))
+            if len(found) == n or looked >= MOST or (record is not None and record.run < run):
+                break
     return found[::-1]
 
 

@@ -2,7 +2,7 @@
 
 Laws: a record is given once, as it is stored, without its newline. Of one folder in the order in which they
 were written (or exactly against it); of several by `ts`, then in the order of the folders. Nothing is read that need not
-be: the last n are looked for from the end. Everything that may take long is an iterator of lists, and
+be: the last n are looked for from the end. What cannot be read is left out, and `damages` hears of it. Everything that may take long is an iterator of lists, and
 an empty list says only that some more has been looked through: whoever asks may do other things, or stop.
 """
 
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from supervisor.logs import walk
 from supervisor.logs.cursor import Cursor
+from supervisor.logs.damage import Damages
 from supervisor.logs.frames import FRAME
 from supervisor.logs.segments import SUPERVISOR
 from supervisor.logs.sieve import Sieve
@@ -73,13 +74,22 @@ def called(name: str, among: Sequence[str]) -> list[str]:
 class History:
     """Oldest first. Once it is through, `cursors` go on where it ended."""
 
-    def __init__(self, log_dir: int, asked: Sequence[Source], budget: int = BUDGET) -> None:
+    def __init__(
+        self, log_dir: int, asked: Sequence[Source], budget: int = BUDGET, damages: Damages | None = None
+    ) -> None:
         self._log_dir = log_dir
         self._asked = asked
+        self._damages = damages
         most, lean = _share(len(asked), budget)
         self._walks = [
             walk.Forwards(
-                log_dir, name, since=sieve.wanted.since, until=sieve.wanted.until, most=most, lean=lean
+                log_dir,
+                name,
+                since=sieve.wanted.since,
+                until=sieve.wanted.until,
+                most=most,
+                lean=lean,
+                damages=damages,
             )
             for name, sieve in asked
         ]
@@ -90,20 +100,28 @@ class History:
 
     def cursors(self) -> list[Cursor]:
         return [
-            Cursor.at(self._log_dir, name, each.mark, each.offset)
+            Cursor.at(self._log_dir, name, each.mark, each.offset, self._damages)
             for each, (name, _) in zip(self._walks, self._asked, strict=True)
         ]
 
 
-def newest_first(log_dir: int, asked: Sequence[Source], budget: int = BUDGET) -> Iterator[list[bytes]]:
+def newest_first(
+    log_dir: int, asked: Sequence[Source], budget: int = BUDGET, damages: Damages | None = None
+) -> Iterator[list[bytes]]:
     """Everything, in the opposite order."""
     most, lean = _share(len(asked), budget)
-    kept = [_kept_backwards(log_dir, each, most, lean=lean) for each in reversed(asked)]
+    kept = [_kept_backwards(log_dir, each, most, damages, lean=lean) for each in reversed(asked)]
     return merged(kept, newest_first=True)
 
 
 def tail(
-    log_dir: int, asked: Sequence[Source], n: int, cursors: Iterable[Cursor] = (), most: int = walk.MOST
+    log_dir: int,
+    asked: Sequence[Source],
+    n: int,
+    cursors: Iterable[Cursor] = (),
+    most: int = walk.MOST,
+    *,
+    damages: Damages | None = None,
 ) -> Iterator[list[bytes]]:
     """The last `n`, oldest first, as the last list of the iterator; those before it are empty.
 
@@ -117,7 +135,13 @@ def tail(
         parts: list[list[bytes]] = []  # the newest first
         count = 0
         blocks = walk.backwards(
-            log_dir, name, since=wanted.since, until=wanted.until, before=ends.get(name), most=most
+            log_dir,
+            name,
+            since=wanted.since,
+            until=wanted.until,
+            before=ends.get(name),
+            most=most,
+            damages=damages,
         )
         for block in blocks if n else ():
             parts.append(sieve.keep(block))
@@ -131,9 +155,13 @@ def tail(
     yield best
 
 
-def _kept_backwards(log_dir: int, source: Source, most: int, *, lean: bool) -> Iterator[list[bytes]]:
+def _kept_backwards(
+    log_dir: int, source: Source, most: int, damages: Damages | None, *, lean: bool
+) -> Iterator[list[bytes]]:
     since, until = source.sieve.wanted.since, source.sieve.wanted.until
-    for block in walk.backwards(log_dir, source.name, since=since, until=until, most=most, lean=lean):
+    for block in walk.backwards(
+        log_dir, source.name, since=since, until=until, most=most, lean=lean, damages=damages
+    ):
         yield source.sieve.keep(block)[::-1]
 
 

@@ -10,6 +10,8 @@ Laws:
 * An unfinished last line is left in the pipe, unless it is already longer than `max_line`, or
   no more would fit (`full`), or no more will come (`final`). At least one byte that is no newline
   is kept back from a `partial` piece, so its last piece is never empty and always follows.
+* A line is cut between UTF-8 characters, also where the last one has not come completely; within one only if
+  it is longer than `max_line` or alone in a full pipe. So UTF-8 stays text, however it was written.
 * The level of output is "info" on both streams: stderr is where programs put progress as well
   as errors, and the stream says which it was. Only `data` may say another one, and its time and message (see `inner`).
 
@@ -19,6 +21,7 @@ faster than that.
 """
 
 import binascii
+from codecs import utf_8_decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -233,7 +236,7 @@ def _unfinished(rest: bytes, limit: int, *, full: bool, final: bool) -> Iterator
 
 
 def _boundary(line: bytes, start: int, cut: int) -> int:
-    """Where to cut at or shortly before `cut`, so that a UTF-8 character stays whole if there is one."""
+    """Where to cut at or shortly before `cut`, so that a UTF-8 character stays whole if there is, or may yet be, one."""
     lead = cut
     while lead > max(start, cut - 3) and line[lead] & 0xC0 == 0x80:
         lead -= 1
@@ -241,7 +244,7 @@ def _boundary(line: bytes, start: int, cut: int) -> int:
         return cut
     width = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 3, 4)[line[lead] >> 4]
     try:
-        line[lead : lead + width].decode()
+        utf_8_decode(line[lead : lead + width])  # of which no more than the beginning may have come
     except UnicodeDecodeError:
         return cut
     return lead if lead + width > cut else cut

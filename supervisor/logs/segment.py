@@ -55,6 +55,11 @@ class Segment:
         return self.mark.stem if self.mark is not None else ""
 
     @property
+    def entry(self) -> str:
+        """Its name in the folder when it was opened."""
+        return self._entry
+
+    @property
     def suffix(self) -> str:
         """Of its name: how it is compressed."""
         return self._entry[self._entry.index(SUFFIX) :]
@@ -93,11 +98,15 @@ class Compressed(Segment):
             length = os.fstat(fd).st_size
             self._kept = (0, frames.unpack(form, os.pread(fd, length, 0)))
             found = [Frame(0, length, 0, len(self._kept[1]))]
-        self._table = found
+        self.table = found
         self._starts = [frame.start for frame in found]
 
+    def sound(self) -> bool:
+        """Whether it has our table, which comes last: if so, nothing is missing at its end."""
+        return bool(self.table) and self._kept[0] < 0
+
     def size(self) -> int:
-        last = self._table[-1] if self._table else Frame(0, 0, 0, 0)
+        last = self.table[-1] if self.table else Frame(0, 0, 0, 0)
         return last.start + last.size
 
     def pread(self, count: int, offset: int) -> bytes:
@@ -118,10 +127,45 @@ class Compressed(Segment):
 
     def _frame(self, number: int) -> bytes:
         if self._kept[0] != number:
-            frame = self._table[number]
+            frame = self.table[number]
             packed = os.pread(self._fd, frame.length, frame.at)
             self._kept = (number, frames.unpack(self._form, packed, frame.size))
         return self._kept[1]
+
+
+class Salvaged(Compressed):
+    """Of a damaged one what can be read, as if there had never been more."""
+
+    def __init__(self, fd: int, entry: str, form: Format) -> None:
+        Segment.__init__(self, fd, entry)
+        self._form = form
+        self._kept = (-1, b"")
+        self.table, self.wrong = frames.salvage(form, fd)
+        self._starts = [frame.start for frame in self.table]
+
+    def _frame(self, number: int) -> bytes:
+        if self._kept[0] != number:
+            frame = self.table[number]
+            self._kept = (number, frames.salvaged(self._form, os.pread(self._fd, frame.length, frame.at)))
+        return self._kept[1]
+
+
+def salvaged(log_dir: int, name: str, entry: str) -> Salvaged | None:
+    """None if there is no such file (any more), or it is not compressed."""
+    form = form_of(entry)
+    fd = None if form is None else _open(log_dir, f"{name}/{entry}")
+    if fd is None or form is None:
+        return None
+    try:
+        return Salvaged(fd, entry, form)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def form_of(entry: str) -> Format | None:
+    """How a file of this name is compressed; None: it is not."""
+    return next((form for form in FORMATS if entry.endswith(form.suffix)), None)
 
 
 def open_segment(log_dir: int, name: str, entry: str) -> Segment | None:
@@ -134,9 +178,11 @@ def open_segment(log_dir: int, name: str, entry: str) -> Segment | None:
         if fd is None:
             continue
         try:
-            form = next((form for form in FORMATS if candidate.endswith(form.suffix)), None)
+            form = form_of(candidate)
             return Segment(fd, candidate) if form is None else Compressed(fd, candidate, form)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError):
+                error.filename = error.filename or f"{name}/{candidate}"
             os.close(fd)
             raise
     return None

@@ -5,17 +5,21 @@ nothing is read before it is asked for, and no more than about `most` bytes at o
 (`lean`: not even that is kept, at the price of decompressing it for each block). A segment is
 held open while it is read, so it may be closed, compressed or dropped meanwhile; what was dropped before
 is passed over. Who walks forwards comes to an exact place, at which a Cursor may go on.
+A segment that is damaged is walked as far as it can be read, as if there were no more of it; `damages` hears of it.
 With a time, segments and blocks that cannot hold it are left out, never a record of it; blocks may begin
 before and end behind it. (The time of a folder's records is taken not to decrease.)
 """
 
 import errno
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 from supervisor.logs import segments
+from supervisor.logs.damage import Damages
+from supervisor.logs.frames import moved
 from supervisor.logs.halving import first_at
-from supervisor.logs.segment import CURRENT, SUFFIX, Mark, Segment, open_segment
+from supervisor.logs.segment import CURRENT, SUFFIX, Compressed, Mark, Salvaged, Segment, open_segment
 from supervisor.logs.stamp import LENGTH, file_stem
 
 #: Of the first block; the next is twice as large.
@@ -24,7 +28,43 @@ MOST = 1 << 19
 _TS = slice(7, 7 + LENGTH)
 
 
-class Forwards:
+class _Walk:
+    """`offset` is where the next block of the segment at hand begins, or ends."""
+
+    def __init__(self, log_dir: int, name: str, damages: Damages | None) -> None:
+        self.offset = 0
+        self._log_dir = log_dir
+        self._name = name
+        self._damages = damages or Damages()
+        self._begun = False  # `offset` is one of the segment at hand
+
+    def _segment(self, segment: Segment | None) -> Iterator[bytes]:
+        """Its blocks; of one that turns out to be damaged, those that can be read."""
+        if segment is None:
+            return
+        self._begun = False
+        with closing(segment):
+            try:
+                yield from self._blocks(segment)
+            except OSError as error:
+                error.filename = error.filename or f"{self._name}/{segment.entry}"
+                rest = self._damages.rest(self._log_dir, self._name, segment, error)
+            else:
+                return
+            if rest is not None:
+                yield from self._rest(segment, rest)
+
+    def _rest(self, segment: Segment, rest: Salvaged) -> Iterator[bytes]:
+        with closing(rest):
+            if self._begun and isinstance(segment, Compressed):
+                self.offset = moved(self.offset, segment.table, rest.table)
+            yield from self._blocks(rest)
+
+    def _blocks(self, segment: Segment) -> Iterator[bytes]:
+        raise NotImplementedError
+
+
+class Forwards(_Walk):
     """`mark` and `offset` say up to where it has come; None while nothing has been read."""
 
     def __init__(
@@ -36,11 +76,10 @@ class Forwards:
         until: str | None = None,
         most: int = MOST,
         lean: bool = False,
+        damages: Damages | None = None,
     ) -> None:
+        super().__init__(log_dir, name, damages)
         self.mark: Mark | None = None
-        self.offset = 0
-        self._log_dir = log_dir
-        self._name = name
         self._since = since
         self._until = until
         self._most = most
@@ -54,7 +93,7 @@ class Forwards:
         while True:
             for stem in stems:
                 newest = stem
-                yield from self._segment(open_segment(self._log_dir, self._name, stem + SUFFIX))
+                yield from self._segment(self._damages.opened(self._log_dir, self._name, stem + SUFFIX))
                 if self._done:
                     return
             current = open_segment(self._log_dir, self._name, CURRENT)
@@ -83,27 +122,26 @@ class Forwards:
             at -= 1
         return stems[max(at, 0) :]
 
-    def _segment(self, segment: Segment | None) -> Iterator[bytes]:
-        if segment is None:
+    def _rest(self, segment: Segment, rest: Salvaged) -> Iterator[bytes]:
+        yield from super()._rest(segment, rest)
+        if not self._done:
+            self.offset = segment.size()  # for who goes on from here, nothing of it is left
+
+    def _blocks(self, segment: Segment) -> Iterator[bytes]:
+        end = _whole(segment)
+        if segment.mark is None:
             return
-        try:
-            end = _whole(segment)
-            if segment.mark is None:
-                return
+        if not self._begun:
             self.mark, self.offset = segment.mark, self._begin(segment, end)
-            while self.offset < end and not self._done:
-                block = _ahead(segment, self.offset, end, self._size, lean=self._lean)
-                if not block:
-                    return  # it has been cut back
-                self.offset += len(block)
-                self._size = min(2 * self._size, self._most)
-                self._done = self._until is not None and _last_ts(block) >= self._until.encode()
-                yield block
-        except OSError as error:
-            error.filename = error.filename or f"{self._name}/{segment.stem}"
-            raise
-        finally:
-            segment.close()
+            self._begun = True
+        while self.offset < end and not self._done:
+            block = _ahead(segment, self.offset, end, self._size, lean=self._lean)
+            if not block:
+                return  # it has been cut back
+            self.offset += len(block)
+            self._size = min(2 * self._size, self._most)
+            self._done = self._until is not None and _last_ts(block) >= self._until.encode()
+            yield block
 
     def _begin(self, segment: Segment, end: int) -> int:
         if self._since is None or segment.pread(_TS.stop, 0)[_TS] >= self._since.encode():
@@ -120,38 +158,69 @@ def backwards(
     before: tuple[Mark | None, int] | None = None,
     most: int = MOST,
     lean: bool = False,
-) -> Iterator[bytes]:
+    damages: Damages | None = None,
+) -> Generator[bytes]:
     """The newest block first, lines in it as they were written. What lies behind `before` is left out."""
-    if before is not None and before[0] is None:
-        return
-    size = min(FIRST, most)
-    begun = until is None
-    for segment in newest_first(log_dir, name):
-        try:
-            end = _whole(segment)
-            if before is not None:
-                if segment.mark != before[0]:
-                    continue
-                end, before = min(before[1], end), None
-            if not begun and until is not None:
-                end = first_at(segment, until, end)
-                begun = end > 0
-            while end > 0:
-                block = _behind(segment, end, size, lean=lean)
-                end -= len(block)
-                size = min(2 * size, most)
-                yield block
-                if since is not None and block[_TS] < since.encode():
-                    return
-        except OSError as error:
-            error.filename = error.filename or f"{name}/{segment.stem}"
-            raise
-        finally:
-            segment.close()
+    if before is None or before[0] is not None:
+        yield from _Backwards(log_dir, name, since, until, before, most=most, lean=lean, damages=damages)
 
 
-def newest_first(log_dir: int, name: str) -> Iterator[Segment]:
+class _Backwards(_Walk):
+    def __init__(
+        self,
+        log_dir: int,
+        name: str,
+        since: str | None,
+        until: str | None,
+        before: tuple[Mark | None, int] | None,
+        *,
+        most: int,
+        lean: bool,
+        damages: Damages | None,
+    ) -> None:
+        super().__init__(log_dir, name, damages)
+        self._since = since
+        self._until = until  # None also where it has been passed
+        self._before = before
+        self._most = most
+        self._lean = lean
+        self._size = min(FIRST, most)
+        self._done = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for segment in newest_first(self._log_dir, self._name, self._damages):
+            yield from self._segment(segment)
+            if self._done:
+                return
+
+    def _blocks(self, segment: Segment) -> Iterator[bytes]:
+        if not self._begun and not self._begin(segment):
+            return
+        while self.offset > 0 and not self._done:
+            block = _behind(segment, self.offset, self._size, lean=self._lean)
+            self.offset -= len(block)
+            self._size = min(2 * self._size, self._most)
+            self._done = self._since is not None and block[_TS] < self._since.encode()
+            yield block
+
+    def _begin(self, segment: Segment) -> bool:
+        """Where to; False if all of it lies behind `before`."""
+        end = _whole(segment)
+        if self._before is not None:
+            if segment.mark != self._before[0]:
+                return False
+            end = min(self._before[1], end)
+        if self._until is not None:
+            end = first_at(segment, self._until, end)
+        self.offset, self._begun, self._before = end, True, None
+        if end > 0:
+            self._until = None
+        return True
+
+
+def newest_first(log_dir: int, name: str, damages: Damages | None = None) -> Iterator[Segment]:
     """The segments of a folder, none twice and none left out; each is the caller's to close."""
+    heard = damages or Damages()
     while True:
         stems = segments.closed(log_dir, name)
         current = open_segment(log_dir, name, CURRENT)
@@ -162,7 +231,7 @@ def newest_first(log_dir: int, name: str) -> Iterator[Segment]:
     if current is not None:
         yield current
     for stem in reversed(stems):
-        segment = open_segment(log_dir, name, stem + SUFFIX)
+        segment = heard.opened(log_dir, name, stem + SUFFIX)
         if segment is not None:
             yield segment
 

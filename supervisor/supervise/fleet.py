@@ -202,15 +202,15 @@ class Fleet:
         keeper = self._one(name)
         wall, state = self._ports.wall(), self._status(keeper)
         kept = {key: state[key] for key in ("state", "ready", "healthy", "restarts", "pid", "next_run")}
-        past = keeper.memory.runs
         return why(
             keeper.name,
             {**kept, "reason": keeper.machine.reason or None},
-            past if runs is None else past[max(0, len(past) - runs) :],
+            keeper.memory.runs,
             self._ports.kernel.latest(keeper.name),
             wall=wall,
             cpus=self._cpus,
             ready_at_start=keeper.spec.ready is None,
+            newest=runs,
         )
 
     def _one(self, name: str) -> Keeper:

@@ -22,14 +22,16 @@ def why(
     wall: float,
     cpus: int,
     ready_at_start: bool = True,
+    newest: int | None = None,
 ) -> dict[str, Any]:
     """`now` has at least the container's `state` and `reason`; `live` is the last sample of a run under way.
 
-    `ready_at_start`: it declares no readiness of its own, so it is ready once exec succeeded.
+    `ready_at_start`: it declares no readiness of its own, so it is ready once exec succeeded. `newest`: how many
+    runs are told of at most, None: all; the sentences about the container are made of all of `runs` nevertheless.
     """
     state, reason = str(now.get("state", "unknown")), str(now.get("reason") or "")
     told = []
-    for run in reversed(runs):
+    for run in runs[::-1][:newest]:
         reading = live if live is not None and run is runs[-1] and run.end is None else run.reading
         told.append(_run(run, reading, wall, cpus, ready_at_start=ready_at_start))
     return {

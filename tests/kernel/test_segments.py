@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from supervisor.api.call import Call
 from tests.support.killing import kill_daemon
 from tests.support.running import Running, Supervise, shell
 
@@ -77,6 +78,26 @@ def test_what_is_over_keep_is_dropped_and_the_rest_has_no_holes(supervise: Super
     running.until(lambda: len(closed(running, "one")) <= 4, "no more than is to be kept")
     kept = lines(running, "one")
     assert kept == [str(n) for n in range(COUNT)][-len(kept) :]
+
+
+def test_a_damaged_file_hides_nothing_but_itself_and_is_named(supervise: Supervise) -> None:
+    running = supervise(
+        {"one": shell(COUNTING.format(count=COUNT))}, settings=logs(segment="64KiB", compress="zstd")
+    )
+    running.until(lambda: all_is_there(running, "one"), "all of it")
+    running.until(lambda: settled(running, "one", ".jsonl.zst"), "compressed")
+    damaged = running.log_dir / "one" / closed(running, "one")[1]
+    whole = running.done("logs", "one").splitlines()
+    damaged.write_bytes(b"rubbish" * 99)
+    asked = running.call("logs", "one")
+    shown = asked.stdout.splitlines()
+    assert (asked.returncode, len(asked.stderr.splitlines())) == (1, 1)
+    assert asked.stderr.startswith(f"supervisor: {damaged} is damaged: ")
+    assert 0 < len(shown) < len(whole) == COUNT
+    assert (shown[0], shown[-1]) == (whole[0], whole[-1])
+    asked_by_socket = Call(str(running.runtime_dir), "GET", "/v1/logs?name=one", timeout=60)
+    assert len(list(asked_by_socket.lines())) == len(shown)
+    running.event("logs.unreadable", "one", file=f"one/{damaged.name}")
 
 
 def logs(**keys: Any) -> dict[str, Any]:

@@ -24,7 +24,10 @@ class Folder:
         self.path = path
         self.fd = os.open(path, os.O_RDONLY)
         self.bell = Bell()
-        self.records = LogFolder(self.fd, lambda: ["web", "db"], self.bell.subscribe)
+        self.unreadable: list[str] = []
+        self.records = LogFolder(
+            self.fd, lambda: ["web", "db"], self.bell.subscribe, lambda file, _: self.unreadable.append(file)
+        )
 
     def add(self, name: str, *records: bytes) -> None:
         os.makedirs(f"{self.path}/{name}", exist_ok=True)
@@ -113,3 +116,17 @@ def test_following_goes_on_over_rotation_without_loss_or_repetition(logs: Folder
         raise AssertionError
 
     assert trio.run(main) == (["01", "02", "04", "05"] if last is None else []) + ["06", "07", "08", "09"]
+
+
+def test_a_damaged_file_breaks_off_no_answer_and_is_told_of_once(logs: Folder) -> None:
+    file = "web/2026-11-24T03-00-00.000000Z.jsonl.zst"
+    with open(f"{logs.path}/{file}", "wb") as damaged:
+        damaged.write(b"rubbish" * 99)
+
+    async def main() -> None:
+        for _ in range(2):
+            assert await logs.read("web") == ["01", "04", "05"]
+            assert await logs.read("web", last=9) == ["01", "04", "05"]
+
+    trio.run(main)
+    assert logs.unreadable == [file]

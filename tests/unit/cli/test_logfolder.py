@@ -193,3 +193,24 @@ def test_a_folder_of_that_name_is_read_only_if_it_is_the_supervisors(logs: Logs,
     assert whereabouts.readable(str(tmp_path), f"{found.st_dev}:{found.st_ino}")
     assert not whereabouts.readable(str(tmp_path), f"{found.st_dev}:{found.st_ino + 1}")
     assert not whereabouts.readable(str(tmp_path / "nowhere"), "")
+
+
+@pytest.mark.parametrize("options", [(), ("--reverse",), ("-n", "50"), ("--grep", "1|2|3")])
+def test_a_damaged_file_takes_no_other_with_it_and_is_named_once(
+    run: Callable[..., tuple[int, str, str]], logs: Logs, options: tuple[str, ...]
+) -> None:
+    for _ in range(20):
+        logs.write("web.1")
+    logs.compress("web.1")
+    (damaged,) = (logs.path / "web.1").glob("*.zst")
+    code, whole, _ = run("logs", "web.1", "--dir", str(logs.path), *options)
+    assert code == 0
+    lost = damaged.read_bytes()
+    damaged.write_bytes(b"rubbish" + lost)
+    code, out, err = run("logs", "web.1", "--dir", str(logs.path), *options)
+    assert (code, out, len(err.splitlines())) == (1, whole, 1)
+    assert err.startswith(f"supervisor: {damaged} is damaged: ")
+    damaged.write_bytes(b"")
+    code, out, err = run("logs", "web.1", "--dir", str(logs.path), *options)
+    assert (code, err) == (1, f"supervisor: {damaged} is damaged: it is empty\n")
+    assert set(out.splitlines()) < set(whole.splitlines())

@@ -127,3 +127,25 @@ def test_without_duckdb_it_says_what_to_install(
 )
 def test_what_sql_says_itself_is_refused_beside_it(run: Run, logs: Path, option: list[str]) -> None:
     assert run("logs", "--dir", str(logs), "--sql", "SELECT 1", *option)[0] == 2
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.suffix)
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        (lambda data: b"", 3),
+        (lambda data: b"rubbish" * 99, 3),
+        (lambda data: data[:60] + bytes([data[60] ^ 0x41]) + data[61:], 1),
+    ],
+)
+def test_of_a_damaged_file_sql_sees_what_can_be_read(
+    run: Run, logs: Path, form: Any, damage: Callable[[bytes], bytes], lost: int
+) -> None:
+    (file,) = (logs / "web").glob("*" + form.suffix)
+    file.with_name(file.name.partition(".jsonl")[0] + ".jsonl").unlink(missing_ok=True)
+    file.write_bytes(damage(file.read_bytes()))
+    statement = "SELECT count(*) AS n, count(DISTINCT seq) AS each FROM logs"
+    code, out, err = run("logs", "--dir", str(logs), "--json", "--sql", statement)
+    assert (code, json.loads(out)) == (1, {"n": 9 - lost, "each": 9 - lost})
+    assert err.startswith(f"supervisor: {file} is damaged: ")
+    assert len(err.splitlines()) == 1

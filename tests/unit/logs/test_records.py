@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import cycle
 from typing import Any
 
 import msgspec
@@ -82,6 +83,46 @@ def test_pieces_of_text_are_text(text: str, max_line: int) -> None:
     found = parsed(encode(text.encode() + b"\n", SOURCE, 1, TS, Shape(max_line=max_line)).data)
     assert "".join(each["line"] for each in found) == text
     assert [each.get("partial", False) for each in found] == [True] * (len(found) - 1) + [False]
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\né€\U0001f600"), max_size=40),
+    st.integers(4, 12),
+    st.lists(st.integers(1, 7), min_size=1),
+    st.booleans(),
+)
+def test_text_stays_text_in_whatever_chunks_it_comes(
+    text: str, max_line: int, steps: list[int], full: bool
+) -> None:
+    data, pending, seq, got = text.encode(), b"", 1, b""
+    for step in cycle(steps):
+        pending, data = pending + data[:step], data[step:]
+        shape = Shape(max_line=max_line)
+        batch = encode(pending, SOURCE, seq, TS, shape, full=full and len(pending) > 4, final=not data)
+        found = parsed(batch.data)
+        assert not any("line_b64" in each for each in found)
+        assert all(len(each["line"].encode()) <= max_line for each in found)
+        got += b"".join(map(raw, found))
+        pending, seq = pending[batch.consumed :], seq + batch.count
+        if not data:
+            break
+    assert got == text.encode() + (b"" if text.endswith("\n") or not text else b"\n")
+
+
+def test_a_line_is_cut_before_a_character_that_has_not_come_completely() -> None:
+    for came in range(20, 25):  # "€" is three bytes: the seventh begins at 18, the limit falls into it
+        batch = encode(("€" * 9).encode()[:came], SOURCE, 1, TS, Shape(max_line=19))
+        assert ([each["line"] for each in parsed(batch.data)], batch.consumed) == (["€" * 6], 18)
+
+
+def test_a_full_pipe_keeps_the_beginning_of_a_character() -> None:
+    batch = encode(b"ab" + "€".encode()[:2], SOURCE, 1, TS, Shape(), full=True)
+    assert ([each["line"] for each in parsed(batch.data)], batch.consumed) == (["ab"], 2)
+
+
+def test_what_can_become_no_character_is_cut_where_the_limit_is() -> None:
+    batch = encode(b"abc\xe2\x28\x28", SOURCE, 1, TS, Shape(max_line=4))
+    assert (batch.count, batch.consumed) == (1, 4)
 
 
 def test_keys_come_in_the_order_of_the_contract() -> None:
