@@ -29,7 +29,6 @@ from supervisor.launcher.visit import SOCKET, Report, Visit, Visitor
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _SIGNALLED, _NOT_EXECUTABLE, _NOT_FOUND = 128, 126, 127
-_STREAMS = 3
 _TERM = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 _Heard = Callable[[int, FrameType | None], object]
@@ -41,7 +40,6 @@ class _Interrupted(Exception):  # noqa: N818  # not an error: a signal that ends
 
 def run(arguments: Namespace, where: str | None) -> int:
     """The exit code; raises RequestError where there is nobody to ask."""
-    _have_streams()
     visit = _visit(arguments.name, _command(arguments.argv))
     visitor = _enter(where, visit)
     try:
@@ -51,13 +49,6 @@ def run(arguments: Namespace, where: str | None) -> int:
     finally:
         visitor.close()
     return _outcome(visit.name, report)
-
-
-def _have_streams() -> None:
-    """A closed stdin, stdout or stderr must not become one of the descriptors that are opened here."""
-    while (lowest := os.open(os.devnull, os.O_RDWR)) < _STREAMS:
-        continue
-    os.close(lowest)
 
 
 def _command(words: list[str]) -> tuple[str, ...]:

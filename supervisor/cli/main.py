@@ -17,11 +17,13 @@ from supervisor import __version__
 from supervisor.cli.arguments import LATER, UsageError, parser
 from supervisor.errors import ConfigError, RequestError, SupervisorError
 
+_STREAMS = 3
 EXITS = {"not-found": 3, "unavailable": 3, "forbidden": 4, "invalid": 2}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console entry."""
+    _have_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no reason to fail
@@ -33,6 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence_stdout()
         return 0
     return code
+
+
+def _have_streams() -> None:
+    """A closed stdin, stdout or stderr must not become one of the descriptors that are opened later: nobody is there,
+    for who is executed from here too.
+    """
+    while (lowest := os.open(os.devnull, os.O_RDWR)) < _STREAMS:
+        os.set_inheritable(lowest, True)
+    os.close(lowest)
+    # Python has None for one that was closed when it began.
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _guarded(argv: Sequence[str] | None) -> int:
