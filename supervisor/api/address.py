@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from supervisor.core import rundir
 from supervisor.errors import RequestError
 
 SOCKET = "api.sock"
@@ -16,11 +17,12 @@ LONGEST = 107
 
 
 def default_runtime_dir() -> str:
-    """SUPERVISOR_RUNTIME_DIR, or /run/supervisor, or without root $XDG_RUNTIME_DIR/supervisor."""
+    """SUPERVISOR_RUNTIME_DIR, or where `supervisor start` of the same user puts it without a word about it."""
     if chosen := os.environ.get("SUPERVISOR_RUNTIME_DIR"):
         return chosen
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    return os.path.join(own, "supervisor") if own and os.geteuid() != 0 else "/run/supervisor"
+    return rundir.default_runtime_dir(
+        os.environ.get("XDG_RUNTIME_DIR", ""), os.getuid(), root=os.geteuid() == 0
+    )
 
 
 def socket_path(where: str | None = None) -> str:

@@ -2,7 +2,6 @@
 
 import grp
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 
 from supervisor.config import ship
@@ -81,16 +80,6 @@ SUPERVISOR: Keys = {
     "monitor": Key(table(MONITOR), "sampling and warnings"),
     "ship": Key(ship.SHAPE, "where records are shipped to, by name"),
 }
-
-
-def default_runtime_dir(environ: Mapping[str, str], *, root: bool) -> str:
-    """Where run state goes without a word about it; a login without XDG_RUNTIME_DIR gets the folder it would name."""
-    if root:
-        return "/run/supervisor"
-    told = environ.get("XDG_RUNTIME_DIR", "")
-    # The XDG base directory specification has relative paths ignored.
-    base = told if told.startswith("/") else f"/run/user/{os.getuid()}"
-    return normal(os.path.join(base, "supervisor"))
 
 
 def build(given: Table, *, cwd: str, runtime_dir: str) -> Settings:
