@@ -54,11 +54,10 @@ def start(path: str, detach: bool, runtime_dir: str | None) -> int:
             )
         folders.make(configuration, account.uid, account.gid)
     except PermissionError as error:
-        return _refuse(
-            f"not permitted to make {error.filename}; run as root, or set runtime_dir and logs.dir", 4
-        )
-    except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}", 1)
+        what = error.filename or settings.runtime_dir
+        return _refuse(f"not permitted to make {what}; run as root, or set runtime_dir and logs.dir", 4)
+    except OSError as error:  # without a name: of what was open already, and that is in there
+        return _refuse(f"{error.filename or settings.runtime_dir}: {error.strerror}", 1)
     for note in configuration.notes:
         print(f"note: {note}", file=sys.stderr)
     if detach:
