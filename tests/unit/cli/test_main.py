@@ -73,6 +73,15 @@ def test_all_are_tried_and_every_error_is_said(served: Any, run: Any) -> None:
     assert ("stop", "web") in served.fleet.calls
 
 
+@pytest.mark.parametrize("command", ["status", "inspect", "stop", "restart", "kill", "why"])
+@pytest.mark.parametrize("name", ["TICK", "", "rep.1.1", "../..", "web/stop", "web/why"])
+def test_a_name_that_no_container_can_have_is_no_containers(
+    served: Any, run: Any, command: str, name: str
+) -> None:
+    assert run(command, name) == (3, "", f'supervisor: no container is called "{name}"\n')
+    assert served.fleet.calls == []
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [("not-found", 3), ("unavailable", 3), ("forbidden", 4), ("invalid", 2), ("conflict", 1), ("failed", 1)],
