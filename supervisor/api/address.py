@@ -16,6 +16,16 @@ SOCKET = "api.sock"
 LONGEST = 107
 
 
+class NobodyError(RequestError):
+    """No supervisor listens in `folder`."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            "unavailable", f"no supervisor is running in {folder}: start one with `supervisor start CONFIG`"
+        )
+        self.folder = folder
+
+
 def default_runtime_dir() -> str:
     """SUPERVISOR_RUNTIME_DIR, or where `supervisor start` of the same user puts it without a word about it."""
     if chosen := os.environ.get("SUPERVISOR_RUNTIME_DIR"):
@@ -49,9 +59,7 @@ def refusal(error: OSError, path: str) -> RequestError:
     """What a failed connect means, in words that name what to do."""
     folder = os.path.dirname(path) or "."
     if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
-        return RequestError(
-            "unavailable", f"no supervisor is running in {folder}: start one with `supervisor start CONFIG`"
-        )
+        return NobodyError(folder)
     if isinstance(error, PermissionError):
         return RequestError(
             "forbidden",

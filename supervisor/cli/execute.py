@@ -81,7 +81,19 @@ def _enter(where: str | None, visit: Visit) -> Visitor:
             "only root, or without root the user who started the supervisor, may run commands in containers",
         ) from None
     except OSError as error:
-        raise refusal(error, path) from None
+        raise _lost(where) or refusal(error, path) from None
+
+
+def _lost(where: str | None) -> RequestError | None:
+    """What it means that nobody is there to enter while the other half of the supervisor is."""
+    from supervisor.api.call import QUICK, Call  # noqa: PLC0415  # no command that is begun pays for it
+    from supervisor.cli.containers import LOST  # noqa: PLC0415
+
+    try:
+        there = Call(where, "GET", "/v1/info", timeout=QUICK).value()
+    except RequestError:
+        return None
+    return None if there["helper"] else RequestError("unavailable", LOST)
 
 
 # ── without a terminal ─────────────────────────────────────────────────────────────────

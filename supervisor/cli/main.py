@@ -73,7 +73,7 @@ def _explain(error: Exception) -> int:
         print(error, file=sys.stderr)
         return 2
     if isinstance(error, RequestError):
-        text, code = error.detail, EXITS.get(error.code, 1)
+        text, code = _still(error) or error.detail, EXITS.get(error.code, 1)
     elif isinstance(error, SupervisorError):
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     elif isinstance(error, PermissionError):
@@ -81,6 +81,22 @@ def _explain(error: Exception) -> int:
     elif isinstance(error, OSError):
         text = _about(error)
     return _fail(text, code)
+
+
+def _still(error: RequestError) -> str:
+    """What there is to say where no supervisor runs and containers do; else ""."""
+    from supervisor.api.address import NobodyError
+
+    if not isinstance(error, NobodyError):
+        return ""
+    from supervisor.cli.leftover import still_run
+
+    count = still_run(error.folder)
+    if not count:
+        return ""
+    some = "1 container still runs" if count == 1 else f"{count} containers still run"
+    them = "it" if count == 1 else "them"
+    return f"no supervisor is running in {error.folder}; {some}: `supervisor start CONFIG` takes {them} over"
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -8,15 +8,13 @@ import fcntl
 import json
 import os
 import pwd
-import socket
-import struct
 import sys
 import time
 from typing import NamedTuple, NoReturn
 
 import supervisor
-from supervisor.api.address import reachable
 from supervisor.cli import declare, folders, runstate
+from supervisor.cli.leftover import has_helper
 from supervisor.core.spec import Configuration
 from supervisor.launcher.declaration import Instance, Origin, encode
 from supervisor.launcher.declaration import declare as declaration
@@ -25,7 +23,6 @@ from supervisor.launcher.seccomp import compile_filters
 _KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS", "NOTIFY_SOCKET", "WATCHDOG_USEC")
 _TRAVERSED = 0o711
 _LINGER, _GLANCE = 10.0, 0.02  # seconds
-_CREDENTIALS = struct.Struct("3i")
 
 
 def start(path: str, detach: bool, runtime_dir: str | None) -> int:
@@ -97,28 +94,12 @@ def _lock(runtime_dir: str) -> int | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if _has_helper(runtime_dir) or time.monotonic() > until:
+            if has_helper(runtime_dir) or time.monotonic() > until:
                 os.close(lock)
                 return None
             time.sleep(_GLANCE)
         else:
             return lock
-
-
-def _has_helper(runtime_dir: str) -> bool:
-    """Whether who listens at exec.sock lives: the kernel says who that was when it began to (SO_PEERCRED, unix(7))."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        try:
-            client.setblocking(False)
-            with reachable(f"{runtime_dir}/exec.sock") as address:
-                client.connect(address)
-            pid, _, _ = _CREDENTIALS.unpack(
-                client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            )
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-        except OSError:
-            return False
 
 
 def _become_helper(
