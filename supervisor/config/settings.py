@@ -2,6 +2,7 @@
 
 import grp
 import os
+import pwd
 from dataclasses import replace
 
 from supervisor.config import ship
@@ -17,6 +18,17 @@ _COMPRESS = ("zstd", "gzip", "none")
 _SYNC = ("none", "1s", "always")
 _PATH = Shape(host_path, {"type": "string"})
 _SIZE = {"type": ["string", "integer"], "examples": ["64MiB"]}
+
+
+def _user(value: object) -> str:
+    """An account of this machine by its name: what it may do is looked up by that, and so at every start."""
+    word = account(value)
+    try:
+        pwd.getpwnam(word)
+    except KeyError:
+        cure = "write a name" if word.isdigit() else f"make it: useradd --system {word}"
+        raise WrongError(f"there is no account {show(word)} here ({cure})") from None
+    return word
 
 
 def _group(value: object) -> int:
@@ -57,7 +69,7 @@ MONITOR: Keys = {
 }
 SUPERVISOR: Keys = {
     "user": Key(
-        leaf(account, type=["string", "integer"]), 'account of the unprivileged half; default "nobody"'
+        leaf(_user, type=["string", "integer"]), 'account of the unprivileged half; default "nobody"'
     ),
     "group": Key(
         leaf(_group, type=["string", "integer"]),
