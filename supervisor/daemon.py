@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -260,8 +261,9 @@ class _Daemon:
         failed = await self.fleet.settled()
         await self.link.notify("READY=1")
         if self.opened.ready >= 0:
-            os.write(self.opened.ready, msgspec.json.encode(failed))
-            os.close(self.opened.ready)
+            with suppress(OSError):  # whoever waited was ended meanwhile
+                os.write(self.opened.ready, msgspec.json.encode(failed))
+            process.close(self.opened.ready)
             process.let_go_of_stderr()
 
     async def _end(self) -> None:

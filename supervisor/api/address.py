@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from supervisor.core import rundir
 from supervisor.errors import RequestError
 
 SOCKET = "api.sock"
@@ -15,12 +16,23 @@ SOCKET = "api.sock"
 LONGEST = 107
 
 
+class NobodyError(RequestError):
+    """No supervisor listens in `folder`."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            "unavailable", f"no supervisor is running in {folder}: start one with `supervisor start CONFIG`"
+        )
+        self.folder = folder
+
+
 def default_runtime_dir() -> str:
-    """SUPERVISOR_RUNTIME_DIR, or /run/supervisor, or without root $XDG_RUNTIME_DIR/supervisor."""
+    """SUPERVISOR_RUNTIME_DIR, or where `supervisor start` of the same user puts it without a word about it."""
     if chosen := os.environ.get("SUPERVISOR_RUNTIME_DIR"):
         return chosen
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    return os.path.join(own, "supervisor") if own and os.geteuid() != 0 else "/run/supervisor"
+    return rundir.default_runtime_dir(
+        os.environ.get("XDG_RUNTIME_DIR", ""), os.getuid(), root=os.geteuid() == 0
+    )
 
 
 def socket_path(where: str | None = None) -> str:
@@ -47,9 +59,7 @@ def refusal(error: OSError, path: str) -> RequestError:
     """What a failed connect means, in words that name what to do."""
     folder = os.path.dirname(path) or "."
     if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
-        return RequestError(
-            "unavailable", f"no supervisor is running in {folder}: start one with `supervisor start CONFIG`"
-        )
+        return NobodyError(folder)
     if isinstance(error, PermissionError):
         return RequestError(
             "forbidden",

@@ -8,6 +8,7 @@ Only HTTP/1.1 is spoken: no upgrade, no WebSocket.
 """
 
 import math
+import re
 import select
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from starlette.types import ASGIApp
 from supervisor.api.limits import HEAD, HEADERS, LIMITS, READ, Limits
 from supervisor.core.operator import Operator
 
+#: Within a segment of a path: it stays as it is written, so that no name is taken for more of the path.
+_SLASH = re.compile(rb"%2f", re.IGNORECASE)
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -220,7 +223,7 @@ def _scope(request: h11.Request) -> dict[str, Any]:
         "http_version": request.http_version.decode("ascii"),
         "method": request.method.decode("ascii").upper(),
         "scheme": "http",
-        "path": unquote(path.decode("ascii")),
+        "path": unquote(_SLASH.sub(b"%252F", path).decode("ascii")),
         "raw_path": path,
         "query_string": query,
         "root_path": "",

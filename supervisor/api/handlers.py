@@ -99,11 +99,7 @@ def _operator(request: Request) -> Operator:
 
 
 def _name(request: Request) -> str:
-    name = request.path_params["name"]
-    try:
-        return msgspec.convert(name, schema.Name)
-    except msgspec.ValidationError:
-        raise RequestError("not-found", f'no container is called "{name[:80]}"') from None
+    return schema.name(request.path_params["name"].replace("%2F", "/"))  # as connection.py leaves them
 
 
 # ── what can be asked ──────────────────────────────────────────────────────────────────
@@ -297,12 +293,13 @@ def _answered(api: Api, endpoint: Endpoint) -> Callable[[Request], Awaitable[Res
     return answer
 
 
-async def _unrouted(_request: Request, error: Exception) -> Response:
+async def _unrouted(request: Request, error: Exception) -> Response:
     """No such path, or no such method on it."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    nameless = f"{request.scope['path']}/".startswith("/v1/containers//")
     code, detail = {
-        404: ("not-found", "no such path: see /v1/openapi.json"),
+        404: ("not-found", 'no container is called ""' if nameless else "no such path: see /v1/openapi.json"),
         405: ("invalid", "this path does not take that method: see /v1/openapi.json"),
     }.get(status, ("failed", "the request could not be answered"))
     return _failure(code, detail, status, headers)

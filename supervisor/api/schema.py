@@ -222,12 +222,20 @@ def decode(data: bytes, kind: type[T]) -> T:
         raise RequestError("invalid", f"body: {error}") from None
 
 
+def name(word: str) -> str:
+    """A word that may be a container's name; another one is no container's, which is all that is wrong with it."""
+    try:
+        return msgspec.convert(word, Name)
+    except msgspec.ValidationError:
+        raise RequestError("not-found", f'no container is called "{word[:80]}"') from None
+
+
 def query(pairs: list[tuple[str, str]], kind: type[T]) -> T:
     """Query parameters; `name` and `field` may come several times, the others once."""
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in ("name", "field"):
-            values.setdefault(key, []).append(value)
+            values.setdefault(key, []).append(name(value) if key == "name" else value)
         elif key in values:
             raise RequestError("invalid", f"query: `{key}` is given twice")
         else:

@@ -38,11 +38,10 @@ def run(arguments: Namespace, where: str | None) -> int:
 def status(where: str | None, names: list[str], *, as_json: bool) -> int:
     """The table, or the list of objects."""
     about = Call(where, "GET", "/v1/info", timeout=QUICK)
-    found = Call(
-        where, "GET", "/v1/containers" + query(("name", name) for name in names), timeout=QUICK
-    ).value()
+    asked = Call(where, "GET", "/v1/containers" + query(("name", name) for name in names), timeout=QUICK)
     if not about.value()["helper"]:
         print(f"supervisor: {LOST}", file=sys.stderr)
+    found = asked.value()
     if as_json:
         print(json.dumps(found, indent=2))
         return 0

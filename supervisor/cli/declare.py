@@ -23,6 +23,7 @@ from supervisor import __version__
 from supervisor.cli import folders
 from supervisor.config.load import load
 from supervisor.core.plan import unchangeable
+from supervisor.core.rundir import session_dir
 from supervisor.core.spec import Configuration
 from supervisor.errors import ConfigError, Problem
 from supervisor.kernel import cgroup, descriptors
@@ -35,8 +36,7 @@ def here(path: str, runtime_dir: str | None, *, root: bool) -> Origin:
     """Where the files are for a `start` now; `runtime_dir` is that of the command line or environment."""
     umask = os.umask(0o022)
     os.umask(umask)
-    session = "" if root else os.environ.get("XDG_RUNTIME_DIR", "")
-    session = session if session.startswith("/") or root else f"/run/user/{os.getuid()}"
+    session = "" if root else session_dir(os.environ.get("XDG_RUNTIME_DIR", ""), os.getuid())
     return Origin(path, os.getcwd(), umask, os.path.abspath(runtime_dir) if runtime_dir else "", session)
 
 

@@ -29,7 +29,6 @@ from supervisor.launcher.visit import SOCKET, Report, Visit, Visitor
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _SIGNALLED, _NOT_EXECUTABLE, _NOT_FOUND = 128, 126, 127
-_STREAMS = 3
 _TERM = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 _Heard = Callable[[int, FrameType | None], object]
@@ -41,7 +40,6 @@ class _Interrupted(Exception):  # noqa: N818  # not an error: a signal that ends
 
 def run(arguments: Namespace, where: str | None) -> int:
     """The exit code; raises RequestError where there is nobody to ask."""
-    _have_streams()
     visit = _visit(arguments.name, _command(arguments.argv))
     visitor = _enter(where, visit)
     try:
@@ -51,13 +49,6 @@ def run(arguments: Namespace, where: str | None) -> int:
     finally:
         visitor.close()
     return _outcome(visit.name, report)
-
-
-def _have_streams() -> None:
-    """A closed stdin, stdout or stderr must not become one of the descriptors that are opened here."""
-    while (lowest := os.open(os.devnull, os.O_RDWR)) < _STREAMS:
-        continue
-    os.close(lowest)
 
 
 def _command(words: list[str]) -> tuple[str, ...]:
@@ -90,7 +81,19 @@ def _enter(where: str | None, visit: Visit) -> Visitor:
             "only root, or without root the user who started the supervisor, may run commands in containers",
         ) from None
     except OSError as error:
-        raise refusal(error, path) from None
+        raise _lost(where) or refusal(error, path) from None
+
+
+def _lost(where: str | None) -> RequestError | None:
+    """What it means that nobody is there to enter while the other half of the supervisor is."""
+    from supervisor.api.call import QUICK, Call  # noqa: PLC0415  # no command that is begun pays for it
+    from supervisor.cli.containers import LOST  # noqa: PLC0415
+
+    try:
+        there = Call(where, "GET", "/v1/info", timeout=QUICK).value()
+    except RequestError:
+        return None
+    return None if there["helper"] else RequestError("unavailable", LOST)
 
 
 # ── without a terminal ─────────────────────────────────────────────────────────────────

@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from supervisor.core.spec import Configuration
 from supervisor.launcher.declaration import layers
@@ -23,9 +25,10 @@ def _make_run(configuration: Configuration, uid: int, gid: int) -> None:
     _folder(f"{run}/containers", _GROUP, gid=gid)
     _folder(f"{run}/root", _OWN)
     _folder(f"{run}/daemon", _OWN, uid=uid)
-    intent = os.open(f"{run}/capture.intent", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    os.fchown(intent, uid, -1)
-    os.close(intent)
+    path = f"{run}/capture.intent"
+    intent = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with _closed(intent, path):
+        os.fchown(intent, uid, -1)
 
 
 def _make_logs(configuration: Configuration, uid: int) -> None:
@@ -48,12 +51,10 @@ def _take_over(path: str, uid: int) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return  # exchanged meanwhile, or gone
-    try:
+    with _closed(descriptor, path):
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != uid:
             os.fchown(descriptor, uid, -1)
-    finally:
-        os.close(descriptor)
 
 
 def _make_layers(configuration: Configuration) -> None:
@@ -68,8 +69,18 @@ def _make_layers(configuration: Configuration) -> None:
 def _folder(path: str, mode: int, *, uid: int = -1, gid: int = -1) -> None:
     os.makedirs(path, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
+    with _closed(descriptor, path):
         os.fchmod(descriptor, mode)
         os.fchown(descriptor, uid, gid)
+
+
+@contextmanager
+def _closed(descriptor: int, path: str) -> Iterator[None]:
+    """Afterwards. What the kernel refuses to do to a descriptor it says without a name: it was `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(descriptor)

@@ -17,11 +17,13 @@ from supervisor import __version__
 from supervisor.cli.arguments import LATER, UsageError, parser
 from supervisor.errors import ConfigError, RequestError, SupervisorError
 
+_STREAMS = 3
 EXITS = {"not-found": 3, "unavailable": 3, "forbidden": 4, "invalid": 2}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console entry."""
+    _have_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no reason to fail
@@ -33,6 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence_stdout()
         return 0
     return code
+
+
+def _have_streams() -> None:
+    """A closed stdin, stdout or stderr must not become one of the descriptors that are opened later: nobody is there,
+    for who is executed from here too.
+    """
+    while (lowest := os.open(os.devnull, os.O_RDWR)) < _STREAMS:
+        os.set_inheritable(lowest, True)
+    os.close(lowest)
+    # Python has None for one that was closed when it began.
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _guarded(argv: Sequence[str] | None) -> int:
@@ -58,7 +73,7 @@ def _explain(error: Exception) -> int:
         print(error, file=sys.stderr)
         return 2
     if isinstance(error, RequestError):
-        text, code = error.detail, EXITS.get(error.code, 1)
+        text, code = _still(error) or error.detail, EXITS.get(error.code, 1)
     elif isinstance(error, SupervisorError):
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     elif isinstance(error, PermissionError):
@@ -66,6 +81,22 @@ def _explain(error: Exception) -> int:
     elif isinstance(error, OSError):
         text = _about(error)
     return _fail(text, code)
+
+
+def _still(error: RequestError) -> str:
+    """What there is to say where no supervisor runs and containers do; else ""."""
+    from supervisor.api.address import NobodyError
+
+    if not isinstance(error, NobodyError):
+        return ""
+    from supervisor.cli.leftover import still_run
+
+    count = still_run(error.folder)
+    if not count:
+        return ""
+    some = "1 container still runs" if count == 1 else f"{count} containers still run"
+    them = "it" if count == 1 else "them"
+    return f"no supervisor is running in {error.folder}; {some}: `supervisor start CONFIG` takes {them} over"
 
 
 def _run(argv: Sequence[str] | None) -> int:

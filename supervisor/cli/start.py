@@ -8,16 +8,14 @@ import fcntl
 import json
 import os
 import pwd
-import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 import supervisor
-from supervisor.api.address import reachable
 from supervisor.cli import declare, folders, runstate
+from supervisor.cli.leftover import has_helper
 from supervisor.core.spec import Configuration, Settings
 from supervisor.launcher.declaration import Instance, Origin, encode
 from supervisor.launcher.declaration import declare as declaration
@@ -26,7 +24,6 @@ from supervisor.launcher.seccomp import compile_filters
 _KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR", "COLUMNS", "NOTIFY_SOCKET", "WATCHDOG_USEC")
 _TRAVERSED = 0o711
 _LINGER, _MOMENT, _GLANCE = 10.0, 1.0, 0.02  # seconds
-_CREDENTIALS = struct.Struct("3i")
 
 
 def start(path: str, detach: bool, runtime_dir: str | None) -> int:
@@ -55,11 +52,10 @@ def start(path: str, detach: bool, runtime_dir: str | None) -> int:
             )
         folders.make(configuration, account.uid, account.gid)
     except PermissionError as error:
-        return _refuse(
-            f"not permitted to make {error.filename}; run as root, or set runtime_dir and logs.dir", 4
-        )
-    except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}", 1)
+        what = error.filename or settings.runtime_dir
+        return _refuse(f"not permitted to make {what}; run as root, or set runtime_dir and logs.dir", 4)
+    except OSError as error:  # without a name: of what was open already, and that is in there
+        return _refuse(f"{error.filename or settings.runtime_dir}: {error.strerror}", 1)
     for note in configuration.notes:
         print(f"note: {note}", file=sys.stderr)
     if detach:
@@ -95,7 +91,7 @@ def _lock(settings: Settings) -> tuple[int, ...] | str:
     their logs in one folder would close and drop each other's segments.
     """
     runtime_dir, logs = settings.runtime_dir, settings.logs.dir
-    own = _hold(f"{runtime_dir}/lock", _LINGER, lambda: _has_helper(runtime_dir))
+    own = _hold(f"{runtime_dir}/lock", _LINGER, lambda: has_helper(runtime_dir))
     if own is None:
         return f"one is already running in {runtime_dir}; see `supervisor status`"
     os.makedirs(logs, exist_ok=True)
@@ -119,22 +115,6 @@ def _hold(path: str, patience: float, in_vain: Callable[[], bool]) -> int | None
             time.sleep(_GLANCE)
         else:
             return lock
-
-
-def _has_helper(runtime_dir: str) -> bool:
-    """Whether who listens at exec.sock lives: the kernel says who that was when it began to (SO_PEERCRED, unix(7))."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        try:
-            client.setblocking(False)
-            with reachable(f"{runtime_dir}/exec.sock") as address:
-                client.connect(address)
-            pid, _, _ = _CREDENTIALS.unpack(
-                client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            )
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-        except OSError:
-            return False
 
 
 def _become_helper(

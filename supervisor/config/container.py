@@ -19,6 +19,7 @@ from supervisor.config.schedule import SHAPE as SCHEDULE_SHAPE
 from supervisor.config.schedule import build_schedule
 from supervisor.config.seccomp import BY_DEFAULT, SECCOMP
 from supervisor.config.shapes import (
+    BROKEN,
     Key,
     Keys,
     Shape,
@@ -147,18 +148,24 @@ def build(name: str, given: Table, place: Place) -> Iterator[Container]:
         restart=build_restart(pick(given, "restart", Table())),
         stop=build_stop(pick(given, "stop", Table())),
         depends=build_depends(pick(given, "depends", Table())),
-        ready=build_ready(pick(given, "ready", Table()), place.at("ready")) if "ready" in given else None,
+        ready=build_ready(pick(given, "ready", Table()), place.at("ready"))
+        if _read(given, "ready")
+        else None,
         health=build_health(pick(given, "health", Table()), place.at("health"))
-        if "health" in given
+        if _read(given, "health")
         else None,
         output=Output(**plain(pick(given, "output", Table()))),
         on=build_hooks(pick(given, "on", Table())),
     )
-    if "schedule" in given:
-        table_given = pick(given, "schedule", Table())
-        built = build_schedule(table_given, container.restart, place.at("schedule"))
+    if _read(given, "schedule"):
+        built = build_schedule(given["schedule"].value, container.restart, place.at("schedule"))
         container = replace(container, schedule=built)
     yield from _replicate(container, pick(given, "replicas", 1), place)
+
+
+def _read(given: Table, name: str) -> bool:
+    """Whether it was written and could be read: nothing is missing in what was refused as a whole."""
+    return name in given and given[name].value is not BROKEN
 
 
 def _build_cgroup(given: Table) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,6 @@
 """The group tables: OTP strategies over containers."""
 
-from supervisor.config.identity import NAMES
+from supervisor.config.identity import NAMES_IN_ORDER
 from supervisor.config.place import Place
 from supervisor.config.restart import LIMIT, build_limit
 from supervisor.config.shapes import Key, Keys, Table, pick, plain, table, words
@@ -9,7 +9,7 @@ from supervisor.core.spec import Group
 _STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 
 GROUP: Keys = {
-    "members": Key(NAMES, "containers, in the order they are started"),
+    "members": Key(NAMES_IN_ORDER, "containers, in the order they are started"),
     "strategy": Key(words(*_STRATEGIES), 'default "one_for_one"'),
     "limit": Key(table(LIMIT), "more failures of members than this, and the group has failed; absent: never"),
     "escalate": Key(

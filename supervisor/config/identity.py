@@ -144,4 +144,21 @@ def name_of(value: object) -> str:
     return word
 
 
-NAMES = _distinct(list_of(leaf(name_of, type="string")))
+def _each_once(shape: Shape) -> Shape:
+    """The list, whose order says something: a word that comes twice is refused."""
+
+    def parse(value: object, place: Place) -> Any:
+        given = shape.parse(value, place)
+        if given is BROKEN:
+            return given
+        for index, each in enumerate(given):
+            if each in given[:index]:
+                place.at(index).report(f"{show(each)} is in the list already")
+        return given
+
+    return Shape(parse, {**shape.schema, "uniqueItems": True})
+
+
+_NAMES = list_of(leaf(name_of, type="string"))
+NAMES = _distinct(_NAMES)
+NAMES_IN_ORDER = _each_once(_NAMES)

@@ -9,8 +9,9 @@ from supervisor.config.files import UnreadableError, list_files, read_text
 from supervisor.config.parse import Document, parse
 from supervisor.config.place import Source
 from supervisor.config.positions import find_positions
-from supervisor.config.settings import default_runtime_dir, without_root
+from supervisor.config.settings import without_root
 from supervisor.config.values import normal
+from supervisor.core.rundir import default_runtime_dir
 from supervisor.core.spec import Configuration
 from supervisor.errors import ConfigError, Problem
 
@@ -34,7 +35,8 @@ def load(
     except UnreadableError as error:
         raise ConfigError((Problem(path, 0, "", str(error)),)) from error
     documents = [document for name in names if (document := _read(name, here, problems)) is not None]
-    runtime_dir = default_runtime_dir(os.environ if environ is None else environ, root=root)
+    told = (os.environ if environ is None else environ).get("XDG_RUNTIME_DIR", "")
+    runtime_dir = default_runtime_dir(told, os.getuid(), root=root)
     configuration = parse(documents, cwd=here, runtime_dir=runtime_dir)
     if problems:
         raise ConfigError(tuple(sorted(set(problems))))

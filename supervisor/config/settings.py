@@ -2,7 +2,7 @@
 
 import grp
 import os
-from collections.abc import Mapping
+import pwd
 from dataclasses import replace
 
 from supervisor.config import ship
@@ -18,6 +18,17 @@ _COMPRESS = ("zstd", "gzip", "none")
 _SYNC = ("none", "1s", "always")
 _PATH = Shape(host_path, {"type": "string"})
 _SIZE = {"type": ["string", "integer"], "examples": ["64MiB"]}
+
+
+def _user(value: object) -> str:
+    """An account of this machine by its name: what it may do is looked up by that, and so at every start."""
+    word = account(value)
+    try:
+        pwd.getpwnam(word)
+    except KeyError:
+        cure = "write a name" if word.isdigit() else f"make it: useradd --system {word}"
+        raise WrongError(f"there is no account {show(word)} here ({cure})") from None
+    return word
 
 
 def _group(value: object) -> int:
@@ -58,7 +69,7 @@ MONITOR: Keys = {
 }
 SUPERVISOR: Keys = {
     "user": Key(
-        leaf(account, type=["string", "integer"]), 'account of the unprivileged half; default "nobody"'
+        leaf(_user, type=["string", "integer"]), 'account of the unprivileged half; default "nobody"'
     ),
     "group": Key(
         leaf(_group, type=["string", "integer"]),
@@ -81,16 +92,6 @@ SUPERVISOR: Keys = {
     "monitor": Key(table(MONITOR), "sampling and warnings"),
     "ship": Key(ship.SHAPE, "where records are shipped to, by name"),
 }
-
-
-def default_runtime_dir(environ: Mapping[str, str], *, root: bool) -> str:
-    """Where run state goes without a word about it; a login without XDG_RUNTIME_DIR gets the folder it would name."""
-    if root:
-        return "/run/supervisor"
-    told = environ.get("XDG_RUNTIME_DIR", "")
-    # The XDG base directory specification has relative paths ignored.
-    base = told if told.startswith("/") else f"/run/user/{os.getuid()}"
-    return normal(os.path.join(base, "supervisor"))
 
 
 def build(given: Table, *, cwd: str, runtime_dir: str) -> Settings:

@@ -61,17 +61,19 @@ def list_of(item: Shape, **schema: Any) -> Shape:
 
     def parse(value: object, place: Place) -> Any:
         if not isinstance(value, list):
-            raise WrongError(
-                f"{show(value)} is not a list" + (f" (write [{show(value)}])" if _plain(value) else "")
-            )
+            raise WrongError(f"{show(value)} is not a list{_as_list(value, item)}")
         read_items = tuple(read(item, each, place.at(index)) for index, each in enumerate(value))
         return BROKEN if BROKEN in read_items else read_items
 
     return Shape(parse, {"type": "array", "items": item.schema, **schema})
 
 
-def _plain(value: object) -> bool:
-    return isinstance(value, str | int)
+def _as_list(value: object, item: Shape) -> str:
+    """A hint to follow a refused value: the list that has it alone, as a string where strings are wanted."""
+    if not isinstance(value, str | int):
+        return ""
+    word = isinstance(value, str) or item.schema.get("type") != "string"
+    return f" (write [{show(value) if word else show(show(value))}])"
 
 
 def table(keys: Keys, *, required: tuple[str, ...] = ()) -> Shape:

@@ -59,10 +59,14 @@ def duration_from(least: float) -> Callable[[object], float]:
     def read(value: object) -> float:
         seconds = duration(value)
         if seconds < least:
-            raise WrongError(f'{show(value)} is too short (at least "{least * 1000:g}ms")')
+            raise WrongError(f"{show(value)} is too short (at least {show(_spelt(least))})")
         return seconds
 
     return read
+
+
+def _spelt(seconds: float) -> str:
+    return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
 
 
 def rate(value: object) -> float:

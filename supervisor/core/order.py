@@ -110,11 +110,12 @@ def _met(need: Need, there: Standing) -> bool:
 
 
 def _why(need: Need, there: Standing) -> str:
+    state = "in backoff" if there.state == "backoff" else there.state
     if need.succeeded:
-        return f"has not ended well (it is {there.state})"
+        return f"has not ended well (it is {state})"
     if there.state == "running":
         return "is not ready yet"
-    return f"is {there.state}"
+    return f"is {state}"
 
 
 def closure(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import msgspec
 
 
 class Head(msgspec.Struct, gc=False):
-    """What stands first in every record."""
+    """What stands first in every record, and the name of a sink."""
 
     ts: str
     level: str
@@ -20,6 +20,7 @@ class Head(msgspec.Struct, gc=False):
     run: int = 0
     stream: str = ""
     seq: int = 0
+    sink: str = ""  # of records about shipping: which sink they are about
 
 
 class Record(NamedTuple):
@@ -37,7 +38,7 @@ class _Text(msgspec.Struct):
 _text = msgspec.json.Decoder(_Text)
 _head = msgspec.json.Decoder(Head)
 #: Keys that `rest` leaves out: they have places of their own in every protocol.
-_NAMED = ("ts", "level", "event", "container", "run", "stream", "seq")
+NAMED = ("ts", "level", "event", "container", "run", "stream", "seq")
 
 
 def head_of(raw: bytes) -> Head | None:
@@ -46,6 +47,11 @@ def head_of(raw: bytes) -> Head | None:
         return _head.decode(raw)
     except (msgspec.MsgspecError, RecursionError):
         return None
+
+
+def of_shipping(head: Head) -> bool:
+    """Whether it is the supervisor's own word about a sink; what a container prints is called otherwise."""
+    return head.event.startswith("ship.")
 
 
 def identity(head: Head, stem: str, offset: int) -> str:
@@ -73,4 +79,4 @@ def whole(record: Record) -> dict[str, Any]:
 
 def rest(content: dict[str, Any]) -> dict[str, Any]:
     """What is neither named in every record nor its text."""
-    return {key: value for key, value in content.items() if key not in _NAMED}
+    return {key: value for key, value in content.items() if key not in NAMED}

@@ -4,6 +4,9 @@ Laws:
 - The cursor moves only when the receiver has taken the batch; so every record is carried at least once.
 - A batch that is not taken is tried again until it is: after delays that grow up to `backoff.max`. Failing and
   recovering are recorded once each.
+- No record of shipping comes of records of shipping alone, else sinks would feed themselves and each other for ever. So a
+  sink does not ship those about itself; and those about others it ships like any record, but what it meets while it has
+  nothing else to ship is not recorded. `status` tells it all the same.
 - Files are read in a thread of its own; what is done with what was read gives way again and again.
 - When there is nothing to read it waits for the bell of the logs; nothing is polled.
 """
@@ -30,7 +33,7 @@ from supervisor.ship.carrier import Carrier, ContentError, Refused, ShipError
 from supervisor.ship.cursor import Cursor, Place
 from supervisor.ship.folders import Folders
 from supervisor.ship.reader import Block
-from supervisor.ship.record import Record
+from supervisor.ship.record import Record, of_shipping
 from supervisor.ship.wanted import name_wanted, record_wanted
 
 T = TypeVar("T")
@@ -62,10 +65,11 @@ class Shipping:
         self.name, self._sink, self._carrier, self._folders = name, sink, carrier, folders
         self._tell, self._dice = tell, dice
         self._thread = trio.CapacityLimiter(1)
-        self._named, self._takes = name_wanted(sink), record_wanted(sink)
+        self._named, self._takes = name_wanted(sink), record_wanted(name, sink)
         self._cursor = Cursor()
         self._packed: tuple[list[Record], Any] = [], None  # the last one, to be tried again
         self._attempts, self._began = 0, 0.0
+        self._told = False  # that it fails
         self._unsaved = False
         self._unreadable: set[str] = set()
         self.failing_since = ""
@@ -98,7 +102,7 @@ class Shipping:
             waiting = dict.fromkeys(found.left)
             try:
                 refused = await self._deliver(found.records) if found.records else None
-            except ContentError:
+            except FAILURES:
                 waiting |= dict.fromkeys(found.places)
                 continue
             await self._settle(found, refused.records if refused is not None else 0)
@@ -138,24 +142,27 @@ class Shipping:
     # ── carried, again and again ───────────────────────────────────────────────────────
 
     async def _deliver(self, records: list[Record]) -> Refused | None:
-        """Raises ContentError after a while if nothing of it was taken for what is in it: more may be by then."""
+        """Raises after a while where more to carry may make it another matter by then: ContentError if nothing was taken for
+        what is in it, and whatever it is of records of shipping alone.
+        """
         self.oldest = records[0].head.ts
+        quiet = _of_shipping_alone(records)
         while True:
             try:
                 refused = await divide.carry(records, self._send)
                 break
             except FAILURES as error:
-                self._failed(reason(error, self._sink.timeout))
+                self._failed(reason(error, self._sink.timeout), quiet)
                 await trio.sleep(delay(self._attempts, self._sink.backoff, self._dice()))
-                if isinstance(error, ContentError):
+                if quiet or isinstance(error, ContentError):
                     raise
-        if self.error:
+        if self._told:
             failed = round(trio.current_time() - self._began, 3)
             self._tell("info", "ship.recovered", sink=self.name, attempts=self._attempts, failed_s=failed)
-        if refused is not None:
+        if refused is not None and not quiet:
             self._tell("warning", "ship.refused", sink=self.name, **refused._asdict())
         self.oldest = self.error = self.failing_since = ""
-        self._attempts = 0
+        self._attempts, self._told = 0, False
         return refused
 
     async def _send(self, records: list[Record]) -> Refused | None:
@@ -164,13 +171,15 @@ class Shipping:
         with trio.fail_after(self._sink.timeout):
             return await self._carrier.carry(self._packed[1])
 
-    def _failed(self, error: str) -> None:
+    def _failed(self, error: str, quiet: bool) -> None:
         self._attempts += 1
         if not self.error:
             self._began = trio.current_time()
             self.failing_since = stamp()
-            self._tell("warning", "ship.failed", sink=self.name, error=error)
         self.error = error
+        if not self._told and not quiet:
+            self._told = True
+            self._tell("warning", "ship.failed", sink=self.name, error=error)
 
     # ── remembered ─────────────────────────────────────────────────────────────────────
 
@@ -188,17 +197,17 @@ class Shipping:
         if not found.places:
             return
         self._cursor = self._cursor.moved(found.places, len(found.records) - refused, dropped)
-        await self._save()
+        await self._save(quiet=_of_shipping_alone(found.records))
 
-    async def _save(self) -> None:
+    async def _save(self, *, quiet: bool = False) -> None:
         try:
             await self._aside(keep.save, self._folders.log_dir, self.name, self._cursor)
             self._unsaved = False
         except OSError as error:  # records may come twice after a restart; none is lost
-            if not self._unsaved:
+            if not self._unsaved and not quiet:
+                self._unsaved = True
                 why = error.strerror or str(error)
                 self._tell("warning", "ship.cursor_unsaved", sink=self.name, error=why)
-            self._unsaved = True
 
     async def _load(self) -> None:
         try:
@@ -234,6 +243,10 @@ class Shipping:
 
     async def _aside(self, act: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(partial(act, *args), limiter=self._thread)
+
+
+def _of_shipping_alone(records: list[Record]) -> bool:
+    return all(of_shipping(record.head) for record in records)
 
 
 def reason(error: BaseException, timeout: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from supervisor.core.sinks import Template
-from supervisor.ship.record import Head, Record, text_of
+from supervisor.ship.record import NAMED, Record, text_of
 
 NDJSON = Template("${record}")
 #: A stream for each set of labels. The line is the record: two lines alike at one instant stay two.
@@ -82,7 +82,7 @@ def _of_head(key: str) -> Part:
 
 
 WORDS: dict[str, Part] = {
-    **{key: _of_head(key) for key in Head.__struct_fields__},
+    **{key: _of_head(key) for key in NAMED},
     "id": lambda _, record: escaped(record.id),
     "host": Writer.host,
     "text": lambda _, record: escaped(text_of(record).decode(errors="backslashreplace")),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fnmatch import translate
 
 from supervisor.core.sinks import LEVELS, Sink
-from supervisor.ship.record import Head
+from supervisor.ship.record import Head, of_shipping
 
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 
@@ -16,8 +16,8 @@ def name_wanted(sink: Sink) -> Callable[[str], bool]:
     return lambda name: match(name) or match(name.partition(".")[0])
 
 
-def record_wanted(sink: Sink) -> Callable[[Head], bool]:
-    """Whether a record of a folder of interest is taken."""
+def record_wanted(name: str, sink: Sink) -> Callable[[Head], bool]:
+    """Whether a record of a folder of interest is taken by the sink of this name: none that is about itself."""
     named, event = name_wanted(sink), _any_of(sink.events)
     least = _RANK.get(sink.level, 0)
     streams = frozenset(sink.streams)
@@ -27,6 +27,8 @@ def record_wanted(sink: Sink) -> Callable[[Head], bool]:
             return False
         if head.stream:
             return head.stream in streams
+        if of_shipping(head) and head.sink == name:
+            return False
         return event(head.event) and (not head.container or named(head.container))
 
     return takes

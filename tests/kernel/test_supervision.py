@@ -344,6 +344,34 @@ def test_detached_it_says_what_could_not_be_started(supervise: Supervise, tmp_pa
     assert running.of("good")["state"] == "running"
 
 
+def test_detached_it_starts_also_where_nobody_hears_it(supervise: Supervise) -> None:
+    running = supervise.prepare({"one": shell(FOREVER)})
+    command = [*running.program, "start", "--detach", f"{running.configs}/"]
+    subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command],
+        env=running.environment,
+        check=True,
+        timeout=PATIENCE,
+    )
+    assert running.of("one")["state"] == "running"
+    assert running.done("status", "one")
+
+
+def test_detached_it_goes_on_when_whoever_waits_for_it_is_ended(supervise: Supervise) -> None:
+    ready = {"type": "exec", "command": ["/bin/sleep", "3"], "timeout": "1m"}
+    running = supervise.prepare({"slow": shell(FOREVER, ready=ready)})
+    command = [*running.program, "start", "--detach", f"{running.configs}/"]
+    with subprocess.Popen(command, env=running.environment, stderr=subprocess.PIPE) as waiting:
+        running.until_answering()
+        before = daemon(running)
+        waiting.send_signal(signal.SIGINT)
+        waiting.wait(PATIENCE)
+    running.event("container.ready", "slow")
+    settled = Path(f"/proc/{before}/fd/2")  # which it lets go of once it has told that all is started
+    running.until(lambda: not settled.exists() or settled.readlink() == Path("/dev/null"), "a word")
+    assert daemon(running) == before
+
+
 def test_exit_codes_tell_apart_what_went_wrong(supervise: Supervise) -> None:
     running = supervise.prepare({"one": shell(FOREVER), "gone": shell("exit 0")})
     asleep = {

@@ -62,6 +62,18 @@ def test_the_next_start_knows_everything_that_lives_and_how_what_does_not_ended(
     assert [record["containers"] for record in running.events("supervisor.adopted")] == [2]
 
 
+def test_until_then_every_command_says_how_many_containers_run_on(supervise: Supervise) -> None:
+    running = supervise({"one": shell(FOREVER), "two": shell(FOREVER), "done": shell("exit 0")})
+    running.state("done", "exited")
+    kill_both(running)
+    for command in (["status"], ["stop"], ["stop", "one"], ["exec", "one", "--", "true"]):
+        asked = running.call(*command)
+        assert asked.returncode == 3
+        assert "; 2 containers still run: `supervisor start CONFIG` takes them over" in asked.stderr
+    running.start()
+    assert running.call("status").stderr == ""
+
+
 def test_what_a_container_says_and_how_it_ends_while_both_are_dead_is_not_lost(supervise: Supervise) -> None:
     script = "mkfifo /tmp/go; echo ready; read -r go </tmp/go; seq 1 5000; echo oops >&2; exit 7"
     running = supervise({"one": shell(script)})
@@ -230,9 +242,10 @@ def test_without_a_helper_output_and_ends_are_recorded_and_status_says_what_to_d
     assert status.returncode == 0
     assert "helper is gone" in status.stderr
     assert json.loads(running.done("status", "--json"))
-    refused = running.call("restart", "two")
-    assert refused.returncode == 3
-    assert "supervisor start" in refused.stderr
+    for command in (["restart", "two"], ["exec", "two", "--", "true"]):
+        refused = running.call(*command)
+        assert refused.returncode == 3
+        assert refused.stderr.startswith("supervisor: the helper is gone; ")
     running.start()
     assert running.of("two")["pid"] == two
     assert running.of("one")["exit"]["code"] == 3

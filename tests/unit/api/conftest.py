@@ -189,7 +189,9 @@ class Served:
     async def _main(self) -> None:
         self._closing = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
-        info = schema.Info("0.1.0", self.folder, "/logs", os.getpid(), "2026-11-24T03:00:00.000000Z")
+        self.info = info = schema.Info(
+            "0.1.0", self.folder, "/logs", os.getpid(), "2026-11-24T03:00:00.000000Z"
+        )
         api = Api(self.fleet, self.records, self.reload, info, self._stop, self._closing, self.errors.append)
         sock = server.bind(self.folder)
         async with trio.open_nursery() as nursery:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from supervisor.cli.containers import LOST
 from supervisor.helper.asked import VISIT_MAX, decode_visit
 from supervisor.helper.protocol import Report, encode_report
 
@@ -106,6 +107,13 @@ def test_without_a_supervisor_it_says_so(run: Any) -> None:
     code, _, err = run("exec", "web", "--", "ls")
     assert code == 3
     assert err.startswith("supervisor: no supervisor is running in ")
+
+
+def test_without_the_helper_it_says_what_every_other_command_says(
+    served: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.info, "helper", False)
+    assert run("exec", "web", "--", "ls") == (3, "", f"supervisor: {LOST}\n")
 
 
 def test_a_command_that_is_too_long_is_not_even_asked_for(run: Any, helper: Helper) -> None:

@@ -14,6 +14,7 @@ from supervisor.cli import asking
 from supervisor.cli.asked import Asked
 from supervisor.cli.main import main
 from supervisor.errors import Problem, RequestError
+from supervisor.helper import notes
 from supervisor.logs.stamp import clock
 from supervisor.logs.wanted import wanted
 
@@ -73,6 +74,15 @@ def test_all_are_tried_and_every_error_is_said(served: Any, run: Any) -> None:
     assert ("stop", "web") in served.fleet.calls
 
 
+@pytest.mark.parametrize("command", ["status", "inspect", "stop", "restart", "kill", "why"])
+@pytest.mark.parametrize("name", ["TICK", "", "rep.1.1", "../..", "web/stop", "web/why"])
+def test_a_name_that_no_container_can_have_is_no_containers(
+    served: Any, run: Any, command: str, name: str
+) -> None:
+    assert run(command, name) == (3, "", f'supervisor: no container is called "{name}"\n')
+    assert served.fleet.calls == []
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [("not-found", 3), ("unavailable", 3), ("forbidden", 4), ("invalid", 2), ("conflict", 1), ("failed", 1)],
@@ -110,6 +120,36 @@ def test_without_a_supervisor_every_command_says_so_and_how_to_start_one(run: An
     assert (code, out) == (3, "")
     assert "no supervisor is running" in err
     assert "supervisor start CONFIG" in err
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a"], "; 1 container still runs: `supervisor start CONFIG` takes it over"),
+        (["a", "b"], "; 2 containers still run: `supervisor start CONFIG` takes them over"),
+        ([], ": start one with `supervisor start CONFIG`"),
+    ],
+)
+def test_without_a_supervisor_it_is_said_how_many_containers_go_on(
+    run: Any, folder: str, names: list[str], said: str
+) -> None:
+    ours = notes.start_time(os.getpid())
+    for name, started in ({"gone": ours + 1, "unborn": 0, "none": 0} | dict.fromkeys(names, ours)).items():
+        os.makedirs(f"{folder}/containers/{name}")
+        with open(f"{folder}/containers/{name}/run", "w") as file:
+            file.write(f"1 {os.getpid()} 0 {started} 0\n" if name != "none" else "1")
+    assert run("status") == (3, "", f"supervisor: no supervisor is running in {folder}{said}\n")
+
+
+def test_while_a_helper_lives_nothing_is_there_to_be_taken_over(run: Any, folder: str) -> None:
+    os.makedirs(f"{folder}/containers/a")
+    with open(f"{folder}/containers/a/run", "w") as file:
+        file.write(f"1 {os.getpid()} 0 {notes.start_time(os.getpid())} 0\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as helper:
+        helper.bind(f"{folder}/exec.sock")
+        helper.listen()
+        assert "still" not in run("status")[2]
+    assert "1 container still runs" in run("status")[2]
 
 
 def test_a_socket_one_may_not_use_is_not_permitted(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

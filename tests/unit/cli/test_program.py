@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
@@ -38,6 +40,26 @@ def test_a_reader_that_has_had_enough_is_no_error(served: Any, folder: str) -> N
         process.stdout.close()
         assert process.wait(120) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "0 1", "1 2", "0 1 2"])
+def test_a_closed_stream_is_nobody_and_its_number_nothing_elses(
+    served: Any, folder: str, closed: str
+) -> None:
+    """Whoever is executed from there finds it open too."""
+    there = "test -e /dev/fd/0 -a -e /dev/fd/1 -a -e /dev/fd/2 && exit"
+    code = (
+        "import os, sys; from supervisor.cli.main import main; code = main(sys.argv[1:]); "
+        f"os.execl('/bin/sh', 'sh', '-c', f'{there} {{code}}')"
+    )
+    shut = " ".join(f"{each}<&-" for each in closed.split())
+    command = ["/bin/sh", "-c", f'exec "$@" {shut}', "sh", sys.executable, "-c", code]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "SUPERVISOR_RUNTIME_DIR": folder}
+    for argv, status, word in ((["status"], 0, b"web"), (["inspect", "nope"], 3, b"nope")):
+        done = subprocess.run([*command, *argv], env=env, capture_output=True, check=False)
+        assert done.returncode == status, done
+        assert (word in done.stdout) == (status == 0 and "1" not in closed)
+        assert (word in done.stderr) == (status == 3 and "2" not in closed)
 
 
 def test_an_interrupted_follower_ends_quietly(served: Any, folder: str) -> None:

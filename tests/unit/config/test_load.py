@@ -222,11 +222,11 @@ def test_one_file_may_be_named(write: Write, read: Read) -> None:
 
 def test_settings_take_paths_relative_to_their_file(write: Write, read: Read, tmp_path: Path) -> None:
     write(
-        s='[supervisor]\nuser = "log"\nruntime_dir = "run"\n[supervisor.logs]\ndir = "../logs"\nsegment = "1MiB"\n'
+        s='[supervisor]\nuser = "daemon"\nruntime_dir = "run"\n[supervisor.logs]\ndir = "../logs"\nsegment = "1MiB"\n'
         'compress = "none"\n[supervisor.monitor]\ninterval = "500ms"\nthrottled_percent = 30\n'
     )
     settings = read().settings
-    assert (settings.user, settings.runtime_dir) == ("log", str(tmp_path / "configs" / "run"))
+    assert (settings.user, settings.runtime_dir) == ("daemon", str(tmp_path / "configs" / "run"))
     assert (settings.logs.dir, settings.logs.segment, settings.logs.compress) == (
         str(tmp_path / "logs"),
         1 << 20,

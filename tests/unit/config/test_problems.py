@@ -33,6 +33,8 @@ CASES = [
     ("[container.db]", 5, "container.db.rootfs", 'is missing (write rootfs = "host")'),
     # the socket
     ("[supervisor]\ngroup = 'no-such-group'", 6, "supervisor.group", "groupadd --system no-such-group"),
+    ("[supervisor]\nuser = 'no-such-user'", 6, "supervisor.user", "useradd --system no-such-user"),
+    ("[supervisor]\nuser = 4000000000", 6, "supervisor.user", "write a name"),
     ("[supervisor]\ngroup = -1", 6, "supervisor.group", "is not a user or group"),
     # shipping: lines 5 to 7 are the sink's head, its type, and what it needs
     ("[supervisor.ship.X]\ntype = 'http'", 5, "supervisor.ship.X", "is not a name"),
@@ -42,6 +44,7 @@ CASES = [
     (f"{SYSLOG}url = 'http://x/'", 8, "supervisor.ship.x.url", 'is not of type "syslog" (leave it out)'),
     (f"{SYSLOG}facility = 'x'", 8, "supervisor.ship.x.facility", "is not known here"),
     (f"{SYSLOG}containers = ['web/']", 8, "supervisor.ship.x.containers[0]", "is not a pattern of names"),
+    ("[supervisor.logs]\nsegment_age = '0s'", 6, "supervisor.logs.segment_age", '(at least "1s")'),
     (f"{SYSLOG}linger = '1ms'", 8, "supervisor.ship.x.linger", 'is too short (at least "10ms")'),
     (f"{SYSLOG}backoff = {{ initial = '1m' }}", 8, "supervisor.ship.x.backoff", "is longer than max"),
     (f"{SYSLOG}ca_file = '/nowhere'", 8, "supervisor.ship.x.ca_file", "cannot be read"),
@@ -73,6 +76,7 @@ CASES = [
     (f"{HTTP}template = {{ head = 'x' }}", 8, "supervisor.ship.x.template.record", "is missing"),
     # identity of the program
     ("[container.db]\ncommand = 'a b'", 6, "container.db.command", "there is no shell"),
+    ("[container.db]\ncommand = 1", 6, "container.db.command", '1 is not a list (write ["1"])'),
     ("[container.db]\ncommand = []", 6, "container.db.command", "names no program"),
     ("[container.db]\ncommand = ['']", 6, "container.db.command", "names no program"),
     ("[container.db]\ncommand = ['a', 1]", 6, "container.db.command[1]", '1 is not a string (write "1")'),
@@ -230,6 +234,7 @@ CASES = [
     ),
     ("depends = 'db'", 5, "container.web.depends", "is not a table"),
     ("[group.app]\nmembers = ['wbe']", 6, "group.app.members", 'did you mean "web"?'),
+    ("[group.app]\nmembers = ['web', 'web']", 6, "group.app.members[1]", '"web" is in the list already'),
     ("[group.app]", 5, "group.app.members", "is missing"),
     ("[group.app]\nmembers = ['web']\nstrategy = 'all'", 7, "group.app.strategy", '"one_for_all"'),
     (
@@ -324,5 +329,9 @@ def test_the_list_is_long_enough() -> None:
     assert len(CASES) >= 60
 
 
-def test_one_wrong_value_makes_one_problem(tmp_path: Path) -> None:
-    assert len(problems(tmp_path, WEB + "init = 1\n")) == 1
+@pytest.mark.parametrize(
+    "text", ["init = 1", "schedule = '@daily'", "schedule = 1", "command = 1", "ready = 1", "health = 1"]
+)
+def test_one_wrong_value_makes_one_problem(tmp_path: Path, text: str) -> None:
+    begin = WEB if not text.startswith("command") else WEB[: WEB.index("command")]
+    assert len(problems(tmp_path, f"{begin}{text}\n")) == 1

@@ -25,7 +25,7 @@ from supervisor.core.events import (
 )
 from supervisor.core.lifecycle import step
 from supervisor.core.machine import LIVE, Machine
-from supervisor.core.order import closure, graph, sequence, standing, unmet
+from supervisor.core.order import Need, closure, graph, sequence, standing, unmet
 from supervisor.core.spec import Container, Depends, Ready, Restart
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -48,6 +48,17 @@ def fleets(draw: Any) -> tuple[Container, ...]:
             Container(name, "/", ("x",), service=name, ready=ready, restart=Restart(policy), depends=depends)
         )
     return tuple(draw(st.permutations(made)))
+
+
+def test_what_is_waited_for_is_told_in_words() -> None:
+    def why(machine: Machine, need: Need) -> list[str]:
+        return [wait.why for wait in unmet([need], {"db": standing(machine)})]
+
+    assert why(Machine(state="backoff"), Need("db")) == ["is in backoff"]
+    assert why(Machine(state="backoff"), Need("db", succeeded=True)) == [
+        "has not ended well (it is in backoff)"
+    ]
+    assert why(Machine(state="stopped"), Need("db")) == ["is stopped"]
 
 
 class World(RuleBasedStateMachine):

@@ -12,6 +12,7 @@ from supervisor.ship import keep
 from tests.support.shipping import run, shipped, until
 
 if TYPE_CHECKING:
+    from supervisor.ship.sinks import Sinks
     from tests.support.shipping import Logs, Receiver
 
 LINES = [f"line {number}" for number in range(50)]
@@ -211,6 +212,92 @@ def test_the_supervisors_own_records_are_named_by_where_they_stand(logs: Logs, r
     assert first.endswith("/0")
     assert len({first, second, third}) == 3
     assert second.startswith(f"{place}/")
+
+
+def test_a_sink_does_not_ship_what_is_recorded_about_itself_and_another_does(
+    logs: Logs, receiver: Receiver
+) -> None:
+    other = type(receiver)()
+    answers = [(503, b"busy")]
+    receiver.answer = lambda _: answers.pop() if answers else (204, b"")
+
+    async def main() -> None:
+        async with receiver.listening(), other.listening():
+            two = {"web": receiver.sink(), "other": other.sink()}
+            async with logs.shipping(**two):
+                logs.output("a", "one")
+                await other.until(lambda: len(other.records()) == 3)
+                logs.record("info", "supervisor.note")
+                await receiver.until(lambda: len(receiver.records()) == 2)
+
+    run(main)
+    assert [one["event"] for one in receiver.records()] == ["output", "supervisor.note"]
+    assert [one["event"] for one in other.records()][:3] == ["output", "ship.failed", "ship.recovered"]
+
+
+def test_sinks_whose_receivers_fail_every_other_time_do_not_keep_each_other_busy(
+    logs: Logs, receiver: Receiver
+) -> None:
+    asked = 0
+
+    def answer(_: bytes) -> tuple[int, bytes]:
+        nonlocal asked
+        asked += 1
+        return (503, b"busy") if asked % 2 else (204, b"")
+
+    receiver.answer = answer
+
+    async def main() -> None:
+        async with receiver.listening():
+            sinks = {name: receiver.sink() for name in ("one", "two", "three")}
+            async with logs.shipping(**sinks) as shipping:
+                logs.output("a", "line")
+                await until(lambda: _rest(shipping, receiver, logs, sinks))
+
+    run(main)
+    assert len(logs.events("ship.failed")) == len(logs.events("ship.recovered")) <= 3
+
+
+def _rest(shipping: Sinks, receiver: Receiver, logs: Logs, sinks: dict[str, Sink]) -> bool:
+    """Whether every sink has shipped the line and all that is recorded about the others."""
+    told = [*logs.events("ship.failed"), *logs.events("ship.recovered")]
+    due = {name: 1 + sum(one["sink"] != name for one in told) for name in sinks}
+    return all(shipped(shipping, name) == due[name] for name in sinks)
+
+
+def test_what_becomes_of_records_of_shipping_alone_is_not_recorded_but_told(
+    logs: Logs, receiver: Receiver
+) -> None:
+    receiver.answer = lambda body: (204, b"") if b"line" in body else (503, b"busy")
+
+    async def main() -> None:
+        async with receiver.listening(), logs.shipping(web=receiver.sink()) as sinks:
+            logs.record("warning", "ship.failed", sink="other", error="no")
+            await until(lambda: [one["state"] for one in sinks.status()] == ["failing"])
+            logs.output("a", "one")
+            await until(lambda: shipped(sinks) == 2)
+            assert sinks.status()[0]["error"] is None
+
+    run(main)
+    assert [one["sink"] for one in logs.events("ship.failed")] == ["other"]
+    assert not logs.events("ship.recovered")
+
+
+def test_a_receiver_that_refuses_records_of_shipping_is_told_of_once_for_each_line_it_refuses(
+    logs: Logs, receiver: Receiver
+) -> None:
+    receiver.answer = lambda body: (400, b"no") if b"ship." in body or b"poison" in body else (204, b"")
+
+    async def main() -> None:
+        async with receiver.listening(), logs.shipping(web=receiver.sink(), other=receiver.sink()) as sinks:
+            logs.output("a", "poison")
+            logs.output("b", "fine")
+            await until(lambda: sum(one["dropped"] > 0 for one in sinks.status()) == 2)
+            logs.output("b", "fine too")
+            await until(lambda: receiver.lines().count("fine too") == 2)
+
+    run(main)
+    assert len(logs.events("ship.refused")) <= 4
 
 
 def test_a_sink_that_is_configured_anew_goes_on_from_its_cursor(logs: Logs, receiver: Receiver) -> None:
