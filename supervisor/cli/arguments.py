@@ -42,7 +42,7 @@ def parser() -> Parser:
         metavar="DIR",
         default=argparse.SUPPRESS,
         help="the instance (default: $SUPERVISOR_RUNTIME_DIR, else /run/supervisor, "
-        "or without root $XDG_RUNTIME_DIR/supervisor)",
+        "or without root $XDG_RUNTIME_DIR/supervisor or /run/user/UID/supervisor)",
     )
     reading = Parser(add_help=False, parents=[shared])
     reading.add_argument("--json", action="store_true", help="machine-readable output")

@@ -163,6 +163,8 @@ def signal_name(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value in set(signal.Signals):
         return signal.Signals(value).name
     word = value.upper() if isinstance(value, str) else ""
+    if word.isdecimal():
+        raise WrongError(f"{show(value)} is not a signal (write {word}, without quotes, or its name)")
     name = word if word.startswith("SIG") else "SIG" + word
     if name not in names:
         hint = (nearest(name, names) if word else "") or ' (write its name, like "SIGTERM")'

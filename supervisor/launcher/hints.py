@@ -37,7 +37,8 @@ def hint(stage: str, number: int, path: str, call: str) -> str:
         )
     if call == "idmap":
         return (
-            "this file system cannot show its files with other owners (mount_setattr(2), MOUNT_ATTR_IDMAP); "
+            "this file system, or one that is mounted below it, cannot show its files with other owners (mount_setattr(2), "
+            "MOUNT_ATTR_IDMAP); "
             'write userns = "host" for this container, or move them to one that can, such as ext4, xfs or btrfs'
         )
     if number == e.ELOOP:
