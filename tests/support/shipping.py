@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import h11
@@ -145,10 +145,15 @@ class Receiver:
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[Receiver]:
         async with trio.open_nursery() as nursery:
-            listeners = await nursery.start(trio.serve_tcp, self._serve, port)
+            listeners = await nursery.start(trio.serve_tcp, self._hear, port)
             self.port = listeners[0].socket.getsockname()[1]
             yield self
             nursery.cancel_scope.cancel()
+
+    async def _hear(self, stream: trio.SocketStream) -> None:
+        """A sink may end in the midst of what it says."""
+        with suppress(trio.BrokenResourceError):
+            await self._serve(stream)
 
     def sink(self, **keys: Any) -> Sink:
         return Sink(
@@ -177,7 +182,9 @@ class Receiver:
         while True:
             event = connection.next_event()
             if event is h11.NEED_DATA:
-                connection.receive_data(bytes(await stream.receive_some(1 << 16)))
+                if not (data := bytes(await stream.receive_some(1 << 16))):
+                    return
+                connection.receive_data(data)
             elif isinstance(event, h11.Request):
                 request = event
             elif isinstance(event, h11.Data):
@@ -196,9 +203,9 @@ class Receiver:
             self.bodies.append(bytes(body))
             self.requests.append(request)
         head = connection.send(h11.Response(status_code=status, headers=[("Content-Length", str(len(said)))]))
-        data = connection.send(h11.Data(data=said))
+        text = connection.send(h11.Data(data=said))
         end = connection.send(h11.EndOfMessage())
-        await stream.send_all((head or b"") + (data or b"") + (end or b""))
+        await stream.send_all((head or b"") + (text or b"") + (end or b""))
         news, self._news = self._news, trio.Event()
         news.set()
 
