@@ -11,8 +11,8 @@ _TS = slice(7, 7 + LENGTH)
 _BLOCK = 4096
 
 
-def first_at(segment: Segment, ts: str, size: int, *, after: bool = False) -> int:
-    """Where the first record begins that is of `ts` or later (`after`: later only); `size` if none is.
+def first_at(segment: Segment, ts: str, size: int) -> int:
+    """Where the first record begins that is of `ts` or later; `size` if none is.
 
     Reads no further than `size`, which is where a line ends.
     """
@@ -24,8 +24,7 @@ def first_at(segment: Segment, ts: str, size: int, *, after: bool = False) -> in
         if start >= size:
             high = middle
             continue
-        found = segment.pread(_TS.stop, start)[_TS]
-        if found > bound or (found == bound and not after):
+        if segment.pread(_TS.stop, start)[_TS] >= bound:
             high = middle
         else:
             low = middle + 1

@@ -31,12 +31,28 @@ _TS = slice(7, 7 + LENGTH)
 class _Walk:
     """`offset` is where the next block of the segment at hand begins, or ends."""
 
-    def __init__(self, log_dir: int, name: str, damages: Damages | None) -> None:
+    def __init__(
+        self,
+        log_dir: int,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        most: int = MOST,
+        lean: bool = False,
+        damages: Damages | None = None,
+    ) -> None:
         self.offset = 0
         self._log_dir = log_dir
         self._name = name
+        self._since = since
+        self._until = until
+        self._most = most
+        self._lean = lean
         self._damages = damages or Damages()
+        self._size = min(FIRST, most)
         self._begun = False  # `offset` is one of the segment at hand
+        self._done = False
 
     def _segment(self, segment: Segment | None) -> Iterator[bytes]:
         """Its blocks; of one that turns out to be damaged, those that can be read."""
@@ -67,25 +83,7 @@ class _Walk:
 class Forwards(_Walk):
     """`mark` and `offset` say up to where it has come; None while nothing has been read."""
 
-    def __init__(
-        self,
-        log_dir: int,
-        name: str,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        most: int = MOST,
-        lean: bool = False,
-        damages: Damages | None = None,
-    ) -> None:
-        super().__init__(log_dir, name, damages)
-        self.mark: Mark | None = None
-        self._since = since
-        self._until = until
-        self._most = most
-        self._lean = lean
-        self._size = min(FIRST, most)
-        self._done = False
+    mark: Mark | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         stems = self._from_since()
@@ -162,30 +160,15 @@ def backwards(
 ) -> Generator[bytes]:
     """The newest block first, lines in it as they were written. What lies behind `before` is left out."""
     if before is None or before[0] is not None:
-        yield from _Backwards(log_dir, name, since, until, before, most=most, lean=lean, damages=damages)
+        walk = _Backwards(log_dir, name, since=since, until=until, most=most, lean=lean, damages=damages)
+        walk.before = before
+        yield from walk
 
 
 class _Backwards(_Walk):
-    def __init__(
-        self,
-        log_dir: int,
-        name: str,
-        since: str | None,
-        until: str | None,
-        before: tuple[Mark | None, int] | None,
-        *,
-        most: int,
-        lean: bool,
-        damages: Damages | None,
-    ) -> None:
-        super().__init__(log_dir, name, damages)
-        self._since = since
-        self._until = until  # None also where it has been passed
-        self._before = before
-        self._most = most
-        self._lean = lean
-        self._size = min(FIRST, most)
-        self._done = False
+    """`before` is None also where it has been met, and so is `_until` where it has been passed."""
+
+    before: tuple[Mark | None, int] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         for segment in newest_first(self._log_dir, self._name, self._damages):
@@ -206,13 +189,13 @@ class _Backwards(_Walk):
     def _begin(self, segment: Segment) -> bool:
         """Where to; False if all of it lies behind `before`."""
         end = _whole(segment)
-        if self._before is not None:
-            if segment.mark != self._before[0]:
+        if self.before is not None:
+            if segment.mark != self.before[0]:
                 return False
-            end = min(self._before[1], end)
+            end = min(self.before[1], end)
         if self._until is not None:
             end = first_at(segment, self._until, end)
-        self.offset, self._begun, self._before = end, True, None
+        self.offset, self._begun, self.before = end, True, None
         if end > 0:
             self._until = None
         return True
